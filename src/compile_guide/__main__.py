@@ -1,0 +1,215 @@
+"""The command line: ``python -m compile_guide record | claims | compare | copy | machine``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from compile_guide import claims, copying, ledger, machine, record, recorder, report
+from compile_guide.progress import display
+from compile_guide.timing import check_compiling, format_bytes, format_rate
+
+RECORDS, EXPECTED = Path("docs/records"), Path("docs/expected")
+CHOSEN = Path("build/this-record")
+"""Holds the id of the record that this machine made last: ``nox -s render`` shows it."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit status. A user's mistake is one line on standard error and status 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the process under measurement is ended as well
+    options = _parser().parse_args(argv)
+    try:
+        status: int = options.command(options)
+    except (record.RecordError, recorder.RecorderError, copying.CopyError, RuntimeError) as error:
+        print(f"compile_guide: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("compile_guide: interrupted; no record was changed", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m compile_guide", description="Measure mx.compile on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _record_options(commands.add_parser("record", help="measure the examples, check the claims, write a record"))
+    one = commands.add_parser("claims", help="run the claims' checks on this machine's MLX and print the verdicts")
+    one.add_argument("ids", nargs="*", metavar="ID", help="claims to check (default: all)")
+    one.add_argument("--write", type=Path, metavar="DIR", help="put the verdicts into this machine's record in DIR")
+    one.add_argument("--accept", action="store_true", help="take the verdicts seen as the expected ones")
+    one.set_defaults(command=run_claims)
+    two = commands.add_parser("compare", help="put two records side by side")
+    two.add_argument("a", type=Path, metavar="A", help="a record, docs/records/ID.json")
+    two.add_argument("b", type=Path, metavar="B", help="another record")
+    two.set_defaults(command=compare_records)
+    three = commands.add_parser("copy", help="copy an example, and what it needs, into a folder")
+    three.add_argument("name", metavar="NAME", help="the example's file name without .py")
+    three.add_argument("target", type=Path, metavar="DIR", help="the folder; it is made when missing")
+    three.set_defaults(command=copy_example)
+    four = commands.add_parser("machine", help="print what is known of this machine")
+    four.add_argument("--json", action="store_true", help="print it as one JSON object")
+    four.add_argument("--check", action="store_true", help="fail unless compiled functions compile here")
+    four.set_defaults(command=print_machine)
+    return parser
+
+
+def _record_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="examples to measure (default: all)")
+    parser.add_argument("--budget", type=_seconds, default=recorder.BUDGET_S, metavar="S",
+                        help="seconds for a comparison, over all processes (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--processes", type=_processes, default=recorder.PROCESSES, metavar="N",
+                        help="processes for an example (default: %(default)s, the fewest that give an interval)")  # fmt: skip
+    parser.add_argument("--limit", type=_seconds, default=recorder.LIMIT_S, metavar="S",
+                        help="seconds that one process may take (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=RECORDS, metavar="DIR", help="where records are (default: %(default)s)")
+    parser.add_argument("--gallery", type=Path, default=Path("gallery"), metavar="DIR", help="where the examples are")
+    parser.add_argument("--no-claims", action="store_true", help="measure only; keep the verdicts that the record has")
+    parser.add_argument("--keep-going", action="store_true", help="write a record even if an example failed")
+    parser.set_defaults(command=make_record)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 < value <= 3600):
+        raise argparse.ArgumentTypeError(f"{text}: seconds between 0 and 3600")
+    return value
+
+
+def _processes(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= record.MAX_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text}: between 1 and {record.MAX_PROCESSES}")
+    return value
+
+
+def make_record(options: argparse.Namespace) -> int:
+    """Measure and write ``DIR/<id>.json``; the path is the last line printed."""
+    console = Console(highlight=False)
+    scripts = recorder.find_examples(options.gallery, options.names)
+    plan = recorder.Plan(scripts, options.budget, options.processes, limit_s=options.limit)
+    with recorder.private_folder() as temp:
+        facts = recorder.machine_facts(Path(temp))
+        path = options.out / f"{facts.id}.json"
+        before = record.load(path) if path.exists() else None
+        with display(console, len(scripts) * plan.processes, "measuring") as shown:
+            gathered = recorder.measure(plan, facts, Path(temp), shown.step)
+        verdicts = () if options.no_claims or options.names else _verdicts(console, Path(temp), [])
+    failed = [g for g in gathered if g.failure is not None]
+    if failed:
+        _print_failures(console, failed)
+    if failed and not options.keep_going:
+        print(f"compile_guide: no record was written; {path} is as it was", file=sys.stderr)
+        return 1
+    record.save(recorder.build_record(plan, facts, gathered, verdicts, before), path)
+    _choose(facts.id)
+    print(path)
+    return 1 if failed else 0
+
+
+def _choose(id: str) -> None:
+    CHOSEN.parent.mkdir(exist_ok=True)
+    CHOSEN.write_text(id + "\n", encoding="utf-8")
+
+
+def _print_failures(console: Console, failed: list[recorder.Gathered]) -> None:
+    found = Table("example", "why it failed", title="Examples that failed", title_justify="left")
+    for gathered in failed:
+        found.add_row(gathered.name, gathered.failure)
+    console.print(found, markup=False)
+
+
+def _verdicts(console: Console, temp: Path, ids: list[str]) -> tuple[record.Verdict, ...]:
+    known = claims.all_claims()
+    if unknown := [id for id in ids if id not in known]:
+        raise recorder.RecorderError(f"no claim {unknown[0]!r}: see docs/claims.md for the ids")
+    wanted = [known[id] for id in ids] or list(known.values())
+    with display(console, len(wanted), "checking claims") as shown:
+        return ledger.run_ledger(wanted, temp / "claims", show=shown.done)
+
+
+def run_claims(options: argparse.Namespace) -> int:
+    """Print the verdicts; with ``--write`` keep them, and fail when they aren't the expected ones."""
+    console = Console(highlight=False)
+    with recorder.private_folder() as temp:
+        facts = recorder.machine_facts(Path(temp))
+        verdicts = _verdicts(console, Path(temp), options.ids)
+    found = Table("claim", "verdict", "what was seen", title=f"MLX {facts.mlx}, {facts.backend}", title_justify="left")
+    for verdict in verdicts:
+        found.add_row(verdict.id, ledger.WORDS[verdict.holds], verdict.observed)
+    console.print(found, markup=False)
+    if options.write and not options.ids:
+        _write_verdicts(options.write / f"{facts.id}.json", verdicts)
+    expected = ledger.expected_file(EXPECTED, facts.backend)
+    if options.accept and not options.ids:
+        ledger.save_expected(expected, verdicts)
+    return _print_changes(console, expected, verdicts, partial=bool(options.ids))
+
+
+def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...]) -> None:
+    if not path.exists():
+        raise recorder.RecorderError(f"there is no record {path} yet: run 'python -m compile_guide record'")
+    record.save(record.with_claims(record.load(path), verdicts), path)
+
+
+def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool) -> int:
+    expected = ledger.load_expected(file)
+    if not expected:
+        return 0
+    if partial:
+        expected = {v.id: expected[v.id] for v in verdicts if v.id in expected}
+    found = ledger.changes(verdicts, expected)
+    if not found:
+        return 0
+    table = Table("claim", "expected", "seen", "observed", title="Verdicts that changed", title_justify="left")
+    for change in found:
+        table.add_row(change.claim, change.expected, change.seen, change.observed)
+    console.print(table, markup=False)
+    print(f"compile_guide: if MLX changed, accept with 'python -m compile_guide claims --accept' ({file})", file=sys.stderr)
+    return 1
+
+
+def compare_records(options: argparse.Namespace) -> int:
+    """Print two records side by side, and say which comparisons moved beyond their intervals."""
+    a, b = record.load(options.a), record.load(options.b)
+    for letter, one in (("A", a), ("B", b)):
+        print(f"{letter}: {one.id}, {one.machine.chip}, MLX {one.machine.mlx}, {one.created}")
+    print(report.as_table(report.rows(a, b)))
+    return 0
+
+
+def copy_example(options: argparse.Namespace) -> int:
+    """Copy an example with its helpers and say how to run it."""
+    (script,) = recorder.find_examples(copying.gallery_folder(), [options.name])
+    for file in copying.copy_example(script, options.target):
+        print(f"wrote {file}")
+    print(f"run it: cd {options.target} && python {script.name}")
+    return 0
+
+
+def print_machine(options: argparse.Namespace) -> int:
+    """Print the machine's facts, for people or as JSON."""
+    if options.check:
+        check_compiling()
+    facts = machine.machine()
+    if options.json:
+        print(json.dumps(dataclasses.asdict(facts)))
+        return 0
+    shown = {**dataclasses.asdict(facts), "memory": format_bytes(facts.memory), "id": facts.id}
+    shown["copy_bandwidth"] = format_rate(facts.copy_bandwidth)
+    for label, value in shown.items():
+        print(f"{label.replace('_', ' '):<15} {'—' if value is None else value}")
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    sys.exit(main())

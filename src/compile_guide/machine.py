@@ -1,0 +1,133 @@
+"""What was this measured on?  Facts about the machine, without host name, user name or path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that a record comes from. Memory in bytes, copy bandwidth in bytes per second (read plus written)."""
+
+    backend: str
+    """``metal``, ``cuda`` or ``cpu``: where MLX's default device computes."""
+    chip: str
+    cores: int
+    gpu: str | None
+    memory: int
+    os: str
+    arch: str
+    python: str
+    mlx: str
+    compiler: str | None
+    """First line of ``g++ --version``; only the CPU backend builds its kernels with it."""
+    power: str | None
+    """``ac`` or ``battery`` on macOS; None where it isn't known."""
+    copy_bandwidth: float
+
+    @property
+    def id(self) -> str:
+        """Return an id made of backend, chip and MLX version, such as ``metal-apple-m3-ultra-mlx-0-32-4``."""
+        return slug(f"{self.backend}-{self.gpu if self.backend == 'cuda' and self.gpu else self.chip}-mlx-{self.mlx}")
+
+
+def slug(text: str) -> str:
+    """Return ``text`` as an id: lower case, runs of other characters one ``-``, at most 64 characters."""
+    plain = re.sub(r"\((?:R|TM|C)\)", "", text, flags=re.IGNORECASE).lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+
+
+def machine() -> Machine:
+    """Return the facts about this machine and measure its copy bandwidth (about a second).
+
+    Raises:
+        RuntimeError: MLX can't be imported.
+    """
+    from compile_guide.timing import copy_bandwidth
+
+    try:
+        import mlx.core as mx
+    except ImportError as error:
+        raise RuntimeError(f"MLX can't be imported ({error}): install mlx on macOS, 'mlx[cpu]' on Linux") from error
+    used = backend()
+    return Machine(
+        backend=used,
+        chip=chip(),
+        cores=os.cpu_count() or 1,
+        gpu=None if used == "cpu" else gpu(),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        os=operating_system(),
+        arch=platform.machine(),
+        python=platform.python_version(),
+        mlx=mx.__version__,
+        compiler=compiler() if used == "cpu" else None,
+        power=power(_output("pmset", "-g", "batt")),
+        copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
+    )
+
+
+def backend() -> str:
+    """Return ``metal``, ``cuda`` or ``cpu``, after MLX's default device."""
+    import mlx.core as mx
+
+    if mx.default_device() == mx.Device(mx.cpu):
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def gpu() -> str | None:
+    """Return the GPU's name as MLX reports it, None where MLX doesn't say."""
+    import mlx.core as mx
+
+    about = getattr(mx, "device_info", None) or mx.metal.device_info
+    name = about().get("device_name")
+    return None if name is None else str(name)
+
+
+def chip() -> str:
+    """Return the processor's name: from ``sysctl`` on macOS, from ``/proc/cpuinfo`` on Linux."""
+    if platform.system() == "Darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def operating_system() -> str:
+    """Return the system's name and version: "macOS 26.1", "Debian GNU/Linux 12 (bookworm)"."""
+    if platform.system() == "Darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
+
+
+def compiler() -> str | None:
+    """Return the first line of ``g++ --version``, None when there is no g++."""
+    return _output("g++", "--version").partition("\n")[0].strip() or None
+
+
+def power(batt: str) -> str | None:
+    """Return ``ac`` or ``battery`` from the output of macOS's ``pmset -g batt``, None when it says neither."""
+    found = re.search(r"Now drawing from '(AC|Battery) Power'", batt)
+    return None if found is None else found[1].lower()
+
+
+def _output(*argv: str) -> str:
+    """Standard output of a small system command, empty when it is missing or fails."""
+    if shutil.which(argv[0]) is None:
+        return ""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""

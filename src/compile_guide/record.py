@@ -1,0 +1,231 @@
+"""The record: one JSON file with what one machine measured and observed under one MLX version.
+
+Schema history (``schema`` in the file; a file of another number is refused):
+
+1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from compile_guide.machine import Machine as MachineFacts
+from compile_guide.timing import MAX_PAIRS, Comparison, from_dict
+
+SCHEMA = 1
+MAX_BYTES = 4_000_000
+MAX_PROCESSES = 32
+
+# Control characters, bidirectional controls and lone surrogates have no place in a contributed string.
+_PLAIN = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]*\\Z"
+Text = Annotated[str, Meta(max_length=300, pattern=_PLAIN)]
+LongText = Annotated[str, Meta(max_length=4000, pattern=_PLAIN)]
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+Seconds = Annotated[float, Meta(gt=0, lt=1e6)]
+Bytes = Annotated[int, Meta(ge=0, lt=2**50)]
+Rate = Annotated[float, Meta(gt=0, lt=1e15)]
+Samples = Annotated[tuple[Seconds, ...], Meta(min_length=1, max_length=MAX_PAIRS)]
+Backend = Literal["metal", "cuda", "cpu"]
+
+
+class RecordError(ValueError):
+    """A file that isn't a record, in one line that names the file, the field, and what is wrong."""
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Facts about the machine; the fields of :class:`compile_guide.machine.Machine`, checked."""
+
+    backend: Backend
+    chip: Text
+    cores: Annotated[int, Meta(ge=1, le=65536)]
+    gpu: Text | None
+    memory: Bytes
+    os: Text
+    arch: Text
+    python: Text
+    mlx: Text
+    compiler: Text | None
+    power: Literal["ac", "battery"] | None
+    copy_bandwidth: Rate
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How it was measured: seconds for a comparison over all processes, number of processes, wanted half-width."""
+
+    budget_s: Seconds
+    processes: Annotated[int, Meta(ge=1, le=MAX_PROCESSES)]
+    half_width: Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True):
+    """One process; the fields of :class:`compile_guide.timing.Run`, checked. The two sample lists pair up."""
+
+    baseline_s: Samples
+    candidate_s: Samples
+    first_baseline_s: Seconds
+    first_candidate_s: Seconds
+    cache: Literal["empty", "warm", "unknown"]
+    baseline_calls: Annotated[int, Meta(ge=1, lt=2**40)]
+    candidate_calls: Annotated[int, Meta(ge=1, lt=2**40)]
+    baseline_peak: Bytes
+    candidate_peak: Bytes
+    copy_bandwidth: Rate | None
+
+    def __post_init__(self) -> None:
+        """Refuse sample lists that don't pair up."""
+        if len(self.baseline_s) != len(self.candidate_s):
+            raise ValueError("baseline_s and candidate_s differ in length")
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare."""
+
+    example: Id
+    name: Id
+    runs: Annotated[tuple[Run, ...], Meta(max_length=MAX_PROCESSES)]
+    bytes_moved: Bytes | None
+    slow_call_s: Seconds | None
+    note: Text
+
+    def __post_init__(self) -> None:
+        """Refuse an entry that has both runs and a slow call, or neither."""
+        if bool(self.runs) == (self.slow_call_s is not None):
+            raise ValueError("an entry has either runs or slow_call_s")
+
+    def comparison(self) -> Comparison:
+        """Return the comparison with its statistics."""
+        return from_dict(msgspec.to_builtins(self))
+
+
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a claim's check saw here; ``holds`` is None when it can't be decided on this machine."""
+
+    id: Id
+    holds: bool | None
+    observed: LongText
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """One machine, one MLX version: every comparison, every claim's verdict."""
+
+    schema: int
+    id: Id
+    created: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
+    guide: Text
+    machine: Machine
+    settings: Settings
+    comparisons: Annotated[tuple[Entry, ...], Meta(max_length=1000)]
+    claims: Annotated[tuple[Verdict, ...], Meta(max_length=1000)] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a name or a claim that stands in the record twice."""
+        for what, names in (("comparison", [c.name for c in self.comparisons]), ("claim", [c.id for c in self.claims])):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{what} {twice[0]} stands in it twice")
+
+    def comparison(self, name: str) -> Comparison:
+        """Return the comparison of that name; KeyError when the record has none."""
+        return {entry.name: entry for entry in self.comparisons}[name].comparison()
+
+
+def with_claims(old: Record, claims: tuple[Verdict, ...]) -> Record:
+    """Return the record with these verdicts in place of its own."""
+    return msgspec.structs.replace(old, claims=claims)
+
+
+def machine_of(facts: MachineFacts) -> Machine:
+    """Return measured facts about a machine in their checked form."""
+    return msgspec.convert(facts, Machine, from_attributes=True)
+
+
+def load(path: Path) -> Record:
+    """Read a record, at most 4 MB of it.
+
+    Raises:
+        RecordError: the file is missing, too large, not JSON, of another schema, or a field is wrong; one line says which.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecordError(f"{path.name}: can't be read ({error.strerror})") from None
+    if len(raw) > MAX_BYTES:
+        raise RecordError(f"{path.name}: larger than 4 MB; no machine's record is")
+    return parse(raw, path.name)
+
+
+def parse(raw: bytes, name: str = "record") -> Record:
+    """Build a record from JSON bytes; ``name`` stands in front of an error. Raises RecordError."""
+    try:
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_constant)
+        if isinstance(data, dict) and type(data.get("schema")) is int and data["schema"] != SCHEMA:
+            raise RecordError(f"schema {data['schema']} isn't {SCHEMA}: record again with this guide's version")
+        return msgspec.convert(data, Record)
+    except RecursionError:
+        problem = "nested too deeply"
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 at byte {error.start}"
+    except json.JSONDecodeError as error:
+        problem = f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+    except ValueError as error:  # RecordError, msgspec.ValidationError, and int() of too many digits
+        problem = str(error)
+    raise RecordError(f"{name}: {_one_line(problem)}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Python's json keeps the last of two equal keys; a record has none."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RecordError(f"field {next(k for k in keys if keys.count(k) > 1)!r} stands there twice")
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise RecordError(f"{name} isn't a number that JSON knows")
+
+
+def _one_line(text: str) -> str:
+    """Keep an error readable when a hostile file is quoted in it."""
+    return re.sub(r"[^\x20-\x7e]+", "?", text)[:300]
+
+
+def dump(record: Record) -> bytes:
+    """Return the record as JSON, one comparison or claim a line, so that a change reads well in a diff."""
+    data = msgspec.to_builtins(record)
+    lists = {key: data.pop(key) for key in ("comparisons", "claims")}
+    head = json.dumps(data, ensure_ascii=False, indent=1)[:-2]
+    parts = [f',\n "{key}": [\n{_lines(items)}\n ]' if items else f',\n "{key}": []' for key, items in lists.items()]
+    return (head + "".join(parts) + "\n}\n").encode()
+
+
+def _lines(items: list[Any]) -> str:
+    return ",\n".join("  " + json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
+
+
+def save(record: Record, path: Path) -> None:
+    """Write the record atomically: a reader sees the old file or the new one, never a half. Raises RecordError."""
+    raw = dump(record)
+    parse(raw, path.name)
+    if len(raw) > MAX_BYTES:
+        raise RecordError(f"{path.name}: would be larger than 4 MB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

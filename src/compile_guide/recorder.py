@@ -1,0 +1,210 @@
+"""Measure: run every example in processes of its own, one after the other, and gather what they report into a record."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compile_guide import __version__, process, record
+from compile_guide.child import MARKER
+from compile_guide.machine import Machine
+from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
+
+PROCESSES = 6
+"""The fewest for a distribution-free 95 % interval between processes (see :func:`timing.median_interval`)."""
+BUDGET_S = 3.0
+HALF_WIDTH = 0.02
+LIMIT_S = 180.0
+
+
+class RecorderError(RuntimeError):
+    """Nothing could be measured, in one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: scripts, seconds a comparison over all processes, processes an example, seconds a process may take."""
+
+    examples: tuple[Path, ...]
+    budget_s: float = BUDGET_S
+    processes: int = PROCESSES
+    half_width: float = HALF_WIDTH
+    limit_s: float = LIMIT_S
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process that is about to run or running: which example, which round, and the comparison finished last."""
+
+    example: str
+    round: int
+    rounds: int
+    last: str | None = None
+
+
+@dataclass
+class Gathered:
+    """What the processes of one example have reported so far."""
+
+    script: Path
+    temp: Path
+    runs: dict[str, Comparison] = field(default_factory=dict)
+    rounds: int = 0
+    failure: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The example's name: the script's without its ending."""
+        return self.script.stem
+
+    def add(self, seen: list[Comparison]) -> str | None:
+        """Add one process's comparisons; return what is wrong with them, if anything."""
+        names = [c.name for c in seen]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            return f"comparison {twice[0]!r} was made twice: give each a name of its own"
+        if self.rounds and set(names) != set(self.runs):
+            return f"made other comparisons than in the process before: {sorted(set(names) ^ set(self.runs))}"
+        for one in seen:
+            before = self.runs.get(one.name)
+            # A later process's "too slow" beside measured runs is dropped: what was measured stays.
+            runs = (*before.runs, *one.runs) if before else one.runs
+            slow = None if runs else one.slow_call_s
+            self.runs[one.name] = Comparison(one.name, runs, one.bytes_moved, slow, one.note)
+        self.rounds += 1
+        return None
+
+
+def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
+    """Return the gallery's scripts in order of path, or those of the given names.
+
+    Raises:
+        RecorderError: there is no such folder or example, or two scripts have one name.
+    """
+    scripts = sorted(p for p in gallery.glob("*/*.py") if not p.name.startswith("_"))
+    if not scripts:
+        raise RecorderError(f"no examples under {gallery}: run this in the project's folder")
+    known = {script.stem: script for script in scripts}
+    if len(known) < len(scripts):
+        raise RecorderError("two examples have one file name: a record tells examples apart by it")
+    if unknown := sorted(set(names) - set(known)):
+        raise RecorderError(f"no example {unknown[0]!r}; there are: {', '.join(known)}")
+    return tuple(known[name] for name in names) or tuple(scripts)
+
+
+def machine_facts(folder: Path) -> Machine:
+    """Ask a process of its own about the machine, and whether compiled functions compile there at all.
+
+    Raises:
+        RecorderError: MLX is missing, or compiled functions would run uncompiled.
+    """
+    argv = [sys.executable, "-m", "compile_guide", "machine", "--json", "--check"]
+    ended = process.run(argv, folder=folder, limit_s=LIMIT_S, env={SINK: None, REPLAY: None})
+    if ended.returncode:
+        raise RecorderError(last_line(ended.output) or f"can't look at this machine: {ended.reason}")
+    return Machine(**json.loads(last_line(ended.output)))
+
+
+def last_line(output: str) -> str:
+    """Return the last line that isn't blank, without "python: error:" before it."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    return re.sub(r"^\S+: error: ", "", lines[-1]) if lines else ""
+
+
+def measure(plan: Plan, machine: Machine, folder: Path, show: Callable[[Step], None]) -> list[Gathered]:
+    """Run all examples round by round, so that an interval between processes also covers the machine's slow moods.
+
+    An example that fails in one round isn't run again; the others go on.
+    """
+    all_of_them = [Gathered(script, folder / script.stem / "tmp") for script in plan.examples]
+    for number in range(plan.processes):
+        for gathered in all_of_them:
+            if gathered.failure is None:
+                gathered.failure = _one_process(plan, machine, gathered, folder, number, show)
+    return all_of_them
+
+
+def _one_process(
+    plan: Plan, machine: Machine, gathered: Gathered, folder: Path, number: int, show: Callable[[Step], None]
+) -> str | None:
+    """Run one process of one example and add what it reports; return why it failed, if it did."""
+    place = folder / gathered.name / str(number)
+    place.mkdir(parents=True)
+    sink = place / "sink.jsonl"
+    sink.write_text(json.dumps(_settings(plan, machine, gathered, number)) + "\n", encoding="utf-8")
+    cache = {"CUDA_CACHE_PATH": str(gathered.temp / "nv"), "MLX_PTX_CACHE_DIR": str(gathered.temp / "ptx")}
+    argv = [sys.executable, "-m", "compile_guide.child", str(gathered.script.resolve()), str(sink)]
+
+    def tick() -> None:
+        lines = [line for line in sink.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if "name" in line]
+        last = re.search(r'"name": "([^"]+)"', lines[-1]) if lines else None
+        show(Step(gathered.name, number + 1, plan.processes, last[1] if last else None))
+
+    show(Step(gathered.name, number + 1, plan.processes))
+    ended = process.run(
+        argv, folder=place, limit_s=plan.limit_s, env={SINK: str(sink), REPLAY: None, **cache}, temp=gathered.temp, tick=tick
+    )
+    if ended.timed_out or ended.returncode:
+        return f"{ended.reason}: {last_line(ended.output)}" if last_line(ended.output) else ended.reason
+    lines = [json.loads(line) for line in sink.read_text(encoding="utf-8").splitlines()[1:]]
+    if not lines or lines[-1] != MARKER:
+        return "ended before its last line, with status 0"
+    return gathered.add([from_dict(line) for line in lines[:-1]])
+
+
+def _settings(plan: Plan, machine: Machine, gathered: Gathered, number: int) -> dict[str, object]:
+    # macOS keeps Metal's compiled kernels where no environment variable reaches, so there nobody knows.
+    first = "unknown" if machine.backend == "metal" else "empty"
+    slow = {name: c.slow_call_s for name, c in gathered.runs.items() if c.slow_call_s is not None}
+    share = plan.budget_s / plan.processes
+    return {"budget_s": share, "half_width": plan.half_width, "cache": "warm" if number else first, "slow": slow}
+
+
+def build_record(
+    plan: Plan,
+    machine: Machine,
+    gathered: list[Gathered],
+    claims: tuple[record.Verdict, ...],
+    before: record.Record | None,
+) -> record.Record:
+    """Make the record of what was measured; entries of examples that weren't run, and claims, are kept from ``before``.
+
+    Raises:
+        RecorderError: two examples use one comparison name.
+    """
+    entries = [
+        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note))
+        for g in gathered
+        if g.failure is None
+        for c in g.runs.values()
+    ]
+    measured = {g.name for g in gathered}
+    kept = [entry for entry in (before.comparisons if before else ()) if entry.example not in measured]
+    names: dict[str, str] = {}
+    for entry in (*entries, *kept):
+        if names.setdefault(entry.name, entry.example) != entry.example:
+            raise RecorderError(f"comparison {entry.name!r} stands in both {names[entry.name]} and {entry.example}")
+    return record.Record(
+        schema=record.SCHEMA,
+        id=machine.id,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        guide=__version__,
+        machine=record.machine_of(machine),
+        settings=record.Settings(plan.budget_s, plan.processes, plan.half_width),
+        comparisons=tuple(sorted((*entries, *kept), key=lambda entry: (entry.example, entry.name))),
+        claims=claims or (before.claims if before else ()),
+    )
+
+
+def _runs(comparison: Comparison) -> tuple[record.Run, ...]:
+    return tuple(record.Run(**asdict(run)) for run in comparison.runs)
+
+
+def private_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a temp folder of our own for all that one recording writes."""
+    return tempfile.TemporaryDirectory(prefix="compile-guide-")

@@ -1,0 +1,67 @@
+"""Shared fixtures: a private kernel cache for the whole test run, and a small record to build on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compile_guide import record
+
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_kernels() -> Iterator[None]:
+    """MLX keeps its CPU kernels in the temp folder: give the tests one of their own."""
+    with tempfile.TemporaryDirectory(prefix="guide-tests-") as folder:
+        before, tempfile.tempdir = os.environ.get("TMPDIR"), None
+        os.environ["TMPDIR"] = folder
+        yield
+        os.environ.pop("TMPDIR") if before is None else os.environ.__setitem__("TMPDIR", before)
+        tempfile.tempdir = None
+
+
+@pytest.fixture(autouse=True)
+def no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's shell may have these set."""
+    monkeypatch.delenv("COMPILE_GUIDE_SINK", raising=False)
+    monkeypatch.delenv("COMPILE_GUIDE_REPLAY", raising=False)
+
+
+def make_run(ratio: float = 2.0, pairs: int = 12, base: float = 1e-3, **more: object) -> record.Run:
+    """A process that saw the same ratio in each of its pairs."""
+    facts: dict[str, object] = {
+        "baseline_s": (base * ratio,) * pairs, "candidate_s": (base,) * pairs,
+        "first_baseline_s": base * 3, "first_candidate_s": 0.5, "cache": "warm",
+        "baseline_calls": 1, "candidate_calls": 1, "baseline_peak": 4000, "candidate_peak": 1000, "copy_bandwidth": None,
+    }  # fmt: skip
+    return record.Run(**{**facts, **more})
+
+
+def make_entry(name: str = "gelu", example: str = "gelu_speedup", ratios: tuple[float, ...] = (1.9, 2, 2, 2, 2, 2.1)) -> record.Entry:
+    """A comparison with one process for each ratio."""
+    return record.Entry(example, name, tuple(make_run(r) for r in ratios), 8_000_000, None, "")
+
+
+def make_record(*entries: record.Entry, **more: object) -> record.Record:
+    """A record of a machine that doesn't exist."""
+    machine = record.Machine(
+        backend="cpu", chip="Test Chip", cores=2, gpu=None, memory=16 * 2**30, os="Test OS 1", arch="x86_64",
+        python="3.12.0", mlx="0.32.4", compiler="g++ 12", power=None, copy_bandwidth=1e10,
+    )  # fmt: skip
+    facts: dict[str, object] = {
+        "schema": record.SCHEMA, "id": "cpu-test-chip-mlx-0-32-4", "created": "2026-11-22T00:00:00Z", "guide": "0.1.0",
+        "machine": machine, "settings": record.Settings(3.0, 6, 0.02), "comparisons": entries or (make_entry(),),
+    }  # fmt: skip
+    return record.Record(**{**facts, **more})
+
+
+@pytest.fixture
+def record_file(tmp_path: Path) -> Path:
+    """A saved record with one comparison, "gelu", of ratio 2."""
+    path = tmp_path / "records" / "cpu-test-chip-mlx-0-32-4.json"
+    record.save(make_record(), path)
+    return path

@@ -1,0 +1,127 @@
+"""Does the interval cover the true ratio as often as it says?  Simulated blocks through the real sampling loop."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable
+
+import pytest
+
+from compile_guide import timing
+
+TRUTH = 1.3
+TRIALS = 2000
+Clock = Callable[[random.Random], "Noise"]
+Noise = Callable[[], float]
+"""Gives the factor by which the next block is slower than it should be; it keeps state from block to block."""
+
+
+def steady(rng: random.Random) -> Noise:
+    """Independent noise on each block."""
+    return lambda: rng.lognormvariate(0, 0.05)
+
+
+def drift(rng: random.Random) -> Noise:
+    """The machine gets up to 60 % slower while it is measured."""
+    step, now = rng.uniform(0, 0.6 / (2 * timing.MAX_PAIRS)), 1.0
+
+    def noise() -> float:
+        nonlocal now
+        now += step
+        return now * rng.lognormvariate(0, 0.03)
+
+    return noise
+
+
+def bursts(rng: random.Random) -> Noise:
+    """A neighbor takes the processor for several blocks on end."""
+    left = 0
+
+    def noise() -> float:
+        nonlocal left
+        left = rng.randint(1, 8) if left == 0 and rng.random() < 0.1 else max(0, left - 1)
+        return (2.5 if left else 1.0) * rng.lognormvariate(0, 0.03)
+
+    return noise
+
+
+def bimodal(rng: random.Random) -> Noise:
+    """The clock jumps between two speeds and stays a while at each."""
+    fast = True
+
+    def noise() -> float:
+        nonlocal fast
+        fast = fast if rng.random() < 0.8 else not fast
+        return (1.0 if fast else 1.35) * rng.lognormvariate(0, 0.02)
+
+    return noise
+
+
+CLOCKS: dict[str, Clock] = {"steady": steady, "drift": drift, "bursts": bursts, "bimodal": bimodal}
+
+
+class FakeSide:
+    """A side whose blocks take a made-up time."""
+
+    def __init__(self, seconds: float, noise: Noise) -> None:
+        self.seconds, self.noise = seconds, noise
+
+    def block(self) -> float:
+        """One block's seconds a call."""
+        return self.seconds * self.noise()
+
+
+def one_process(rng: random.Random, clock: Clock, ratio: float) -> timing.Run:
+    """Sample one process through the real loop, stop rule included."""
+    noise = clock(rng)
+    pair = object.__new__(timing._Pair)
+    pair.name, pair.settings = str(rng.random()), timing.Settings(budget_s=60)
+    pair.sides = (FakeSide(ratio, noise), FakeSide(1.0, noise))  # type: ignore[assignment]
+    baseline, candidate = pair._samples()
+    return timing.Run(tuple(baseline), tuple(candidate), 1.0, 1.0)
+
+
+def coverage(processes: int, clock: Clock, between: Callable[[random.Random], float]) -> float:
+    """Share of trials whose interval holds the truth."""
+    hits = 0
+    for seed in range(TRIALS):
+        rng = random.Random(seed)
+        runs = tuple(one_process(rng, clock, TRUTH * between(rng)) for _ in range(processes))
+        interval = timing.Comparison("x", runs).interval
+        assert interval is not None
+        hits += interval[0] <= TRUTH <= interval[1]
+    return hits / TRIALS
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+def test_interval_of_one_process_covers_what_it_says_when_processes_do_not_differ(clock: Clock) -> None:
+    assert coverage(1, clock, lambda rng: 1.0) >= timing.CONFIDENCE - 0.01
+
+
+BETWEEN: dict[str, Callable[[random.Random], float]] = {
+    "processes alike": lambda rng: 1.0,
+    "normal": lambda rng: rng.lognormvariate(0, 0.05),
+    "two kinds of process": lambda rng: rng.choice((0.93, 1 / 0.93)) * rng.lognormvariate(0, 0.002),
+    "one-sided tail": lambda rng: 1 + 0.1 * (rng.expovariate(1) - 0.6931),
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
+def test_interval_of_six_processes_covers_what_it_says(clock: Clock, between: Callable[[random.Random], float]) -> None:
+    seen = coverage(6, clock, between)
+    assert timing.CONFIDENCE - 0.01 <= seen <= 0.99  # nominal 62/64; far above would be an interval too wide to use
+
+
+def test_interval_of_one_process_is_too_narrow_when_processes_differ() -> None:
+    assert coverage(1, steady, BETWEEN["normal"]) < 0.6
+
+
+def test_reported_ratio_is_unbiased() -> None:
+    ratios = []
+    for seed in range(500):
+        rng = random.Random(seed)
+        runs = tuple(one_process(rng, bursts, TRUTH) for _ in range(6))
+        ratios.append(timing.Comparison("x", runs).ratio or 0)
+    assert abs(statistics.mean(ratios) / TRUTH - 1) < 0.002
