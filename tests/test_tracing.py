@@ -1,0 +1,380 @@
+"""Every reason that ``watch`` gives, on real MLX. Compiled results stay unevaluated: no kernel is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import pytest
+
+from compile_guide import tracing
+from compile_guide.tracing import Watched, watch
+
+ROW, MATRIX = mx.zeros(4), mx.zeros((4, 5))
+
+
+@pytest.fixture(autouse=True)
+def _some_mlx_work_first() -> Iterator[None]:
+    mx.eval(mx.zeros(1) + 1)
+    yield
+    mx.enable_compile()
+
+
+def call(*calls: tuple[Any, ...], **options: Any) -> Watched:
+    """Compile a function of any arguments, call it with each tuple, return its log."""
+    watched = watch(lambda *args, **kwargs: mx.zeros(1) + 1)
+    compiled = mx.compile(watched, **options)
+    for args in calls:
+        compiled(*args)
+    return watched
+
+
+def call_with(*calls: dict[str, Any]) -> Watched:
+    """Do the same with keywords."""
+    watched = watch(lambda **kwargs: mx.zeros(1) + 1)
+    compiled = mx.compile(watched)
+    for kwargs in calls:
+        compiled(**kwargs)
+    return watched
+
+
+def fresh(script: str, folder: Path, **environment: str) -> str:
+    """Run a script in a process of its own, next to a copy of tracing.py and without our package."""
+    shutil.copy(tracing.__file__, folder / "tracing.py")
+    (folder / "script.py").write_text(script, encoding="utf-8")
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment = {**kept, "TMPDIR": str(folder), "PYTHONUTF8": "1", **environment}
+    command = [sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=True)
+    return run.stdout
+
+
+def test_cached_calls_are_no_traces() -> None:
+    assert call((ROW,), (ROW + 1,), (ROW * 2,)).reasons == ("first call",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ((ROW,), (ROW.astype(mx.float16),), "argument 1: dtype float32 → float16"),
+        ((ROW, ROW), (ROW, mx.zeros(5)), "argument 2: shape (4,) → (5,)"),
+        ((ROW,), (MATRIX,), "argument 1: shape (4,) → (4, 5)"),
+        ((mx.array(1.0),), (ROW,), "argument 1: shape () → (4,)"),
+        ((ROW, 2), (ROW, 3), "argument 2: value 2 → 3"),
+        ((ROW, 1), (ROW, 1.0), "argument 2: value 1 → 1.0"),
+        ((ROW, 0.0), (ROW, -0.0), "argument 2: value 0.0 → -0.0"),
+        ((ROW, None), (ROW, 0), "argument 2: value None → 0"),
+        ((ROW, "relu"), (ROW, "gelu"), "argument 2: value 'relu' → 'gelu'"),
+        ((ROW, 2.0), (ROW, ROW), "argument 2: 2.0 → float32 array (4,)"),
+        ((ROW,), (ROW, ROW), "number of arguments 1 → 2"),
+        (([ROW],), ([ROW, ROW],), "argument 1: sequence of 1 → sequence of 2"),
+        (([ROW],), (ROW,), "argument 1: sequence of 1 → float32 array (4,)"),
+        (([ROW, 1],), ([ROW, 2],), "argument 1[1]: value 1 → 2"),
+        (({"w": [ROW]},), ({"w": [MATRIX]},), "argument 1['w'][0]: shape (4,) → (4, 5)"),
+        (({"w": ROW},), ({"v": ROW},), "argument 1: dict of 'w' → dict of 'v'"),
+        (({"a": ROW, "b": 1},), ({"b": 1, "a": ROW},), "argument 1: dict of 'a', 'b' → dict of 'b', 'a'"),
+    ],
+)
+def test_a_changed_argument_is_named_with_its_old_and_new_form(first: Any, second: Any, reason: str) -> None:
+    assert call(first, second, first, second).reasons == ("first call", reason)
+
+
+def test_all_differences_are_named_in_order() -> None:
+    watched = call((ROW, 2, ROW), (MATRIX.astype(mx.int8), 3, ROW))
+    assert watched.reasons[1] == (
+        "argument 1: dtype float32 → int8; argument 1: shape (4,) → (4, 5); argument 2: value 2 → 3"
+    )
+
+
+def test_the_nearest_earlier_trace_is_the_one_compared_with() -> None:
+    watched = call((ROW, 1, "a"), (MATRIX, 2, "b"), (ROW, 1, "c"))
+    assert watched.reasons[2] == "argument 3: value 'a' → 'c'"
+
+
+def test_of_equally_near_traces_the_latest_is_compared_with() -> None:
+    assert call((ROW, 1), (ROW, 2), (ROW, 3)).reasons[2] == "argument 2: value 2 → 3"
+
+
+@pytest.mark.parametrize(("first", "second"), [([ROW], (ROW,)), (True, 1), (float("nan"), float("nan"))])
+def test_what_shares_a_trace_in_mlx_is_no_difference_here(first: Any, second: Any) -> None:
+    assert call((ROW, first), (ROW, second)).traces == 1
+    assert call((ROW, first, 1), (ROW, second, 2)).reasons[1] == "argument 3: value 1 → 2"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ({"x": ROW, "n": 2}, {"x": ROW, "n": 3}, "keyword n: value 2 → 3"),
+        ({"x": ROW}, {"x": ROW, "n": 3}, "keywords x → x, n"),
+        ({"x": ROW, "n": 2}, {"n": 2, "x": ROW}, "keywords x, n → n, x"),
+        ({"x": ROW}, {"x": MATRIX}, "keyword x: shape (4,) → (4, 5)"),
+    ],
+)
+def test_a_changed_keyword_is_named(first: dict[str, Any], second: dict[str, Any], reason: str) -> None:
+    assert call_with(first, second).reasons == ("first call", reason)
+
+
+def test_spelling_an_argument_as_keyword_is_named() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW)
+    compiled(x=ROW)
+    assert watched.reasons[1] == "number of arguments 1 → 0; keywords none → x"
+
+
+def test_another_thread_traces_for_itself_and_twice_when_that_is_its_first_mlx_work() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    calls = [compiled, compiled, compiled]
+    compiled(ROW)
+    for _ in range(5):  # Python gives later threads the idents of earlier ones
+        thread = threading.Thread(target=lambda: [step(ROW) for step in calls])
+        thread.start()
+        thread.join()
+    expected = ["first call"]
+    for trace in range(2, 12, 2):
+        expected += ["other thread", f"trace {trace} was its thread's first MLX work (same arguments)"]
+    assert watched.reasons == tuple(expected)
+
+
+def test_another_default_stream_is_named() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW)
+    with mx.stream(mx.new_stream(mx.default_device())):
+        compiled(ROW)
+    compiled(ROW)
+    assert watched.reasons == ("first call", "other default stream")
+
+
+def test_captured_inputs_are_compared_by_dtype_and_shape() -> None:
+    state: dict[str, Any] = {"w": [mx.zeros(4)], "step": 1}
+    watched = watch(lambda x: x + state["w"][0], inputs=state)
+    compiled = mx.compile(watched, inputs=state)
+    compiled(ROW)
+    state["step"] = 2  # not an array: MLX does not look at it
+    compiled(ROW)
+    state["w"][0] = mx.zeros((3, 4))
+    compiled(ROW)
+    state["b"] = mx.zeros(1)
+    compiled(ROW)
+    assert watched.reasons == (
+        "first call",
+        "captured inputs['w'][0]: shape (4,) → (3, 4)",
+        "captured inputs: 1 → 2 arrays",
+    )
+
+
+def test_a_training_step_traces_twice_without_optimizer_init() -> None:
+    model, optimizer = nn.Linear(2, 1), optim.SGD(learning_rate=0.1, momentum=0.9)
+    state = [model.state, optimizer.state]
+    loss = nn.value_and_grad(model, lambda x, y: nn.losses.mse_loss(model(x), y))
+
+    def step(x: mx.array, y: mx.array) -> mx.array:
+        value, gradients = loss(x, y)
+        optimizer.update(model, gradients)
+        return value
+
+    watched = watch(step, inputs=state)
+    compiled = mx.compile(watched, inputs=state, outputs=state)
+    for _ in range(3):
+        compiled(mx.ones((8, 2)), mx.ones((8, 1)))
+    assert watched.reasons == ("first call", "captured inputs: 4 → 6 arrays")
+
+
+def test_dropping_another_wrapper_flushes_the_cache() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW)
+    mx.compile(watched)(ROW)
+    compiled(ROW)
+    assert watched.reasons == ("first call", "cache was flushed (same arguments as trace 1)")
+
+
+def test_a_trace_that_raised_is_named_as_the_cause_of_the_next() -> None:
+    watched = watch(lambda x, w: x @ w["w"])
+    compiled, weights = mx.compile(watched), {"w": mx.zeros((4, 3))}
+    compiled(ROW, weights)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="matmul"):
+            compiled(mx.zeros(5), weights)
+    assert watched.reasons == (
+        "first call",
+        "argument 1: shape (4,) → (5,)",
+        "trace 2 ended with ValueError (same arguments)",
+    )
+
+
+def test_the_double_first_trace_of_a_process_is_named(tmp_path: Path) -> None:
+    script = (
+        "import mlx.core as mx\nfrom tracing import watch\nx = mx.array([1.0])\n"
+        "w = watch(lambda x: x + 1)\nf = mx.compile(w)\nfor _ in range(4): f(x)\nprint(w)"
+    )
+    assert fresh(script, tmp_path) == (
+        "<lambda>: 2 traces\ntrace  reason\n    1  first call\n"
+        "    2  trace 1 was its thread's first MLX work (same arguments)\n"
+    )
+
+
+def test_watching_leaves_the_double_first_trace_as_it_is(tmp_path: Path) -> None:
+    script = (
+        "import mlx.core as mx\nruns = []\nx = mx.array([1.0])\n"
+        "f = mx.compile(lambda x: runs.append(1) or x + 1)\nfor _ in range(4): f(x)\nprint(len(runs))"
+    )
+    assert fresh(script, tmp_path) == "2\n"
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, mx.grad])
+def test_a_function_that_is_not_compiled_makes_eager_calls(transform: Callable[..., Any]) -> None:
+    watched = watch(lambda x: (x * x).sum())
+    function = transform(watched)
+    function(ROW)
+    function(ROW)
+    assert (watched.traces, watched.reasons) == (0, ("eager call (not compiled here)",) * 2)
+
+
+def test_the_gradient_of_a_compiled_function_is_an_eager_call() -> None:
+    watched = watch(lambda x: (x * x).sum())
+    gradient = mx.grad(mx.compile(watched))
+    gradient(ROW)
+    gradient(ROW)
+    assert watched.reasons == ("eager call (not compiled here)",) * 2
+
+
+def test_a_compiled_gradient_is_traced_once() -> None:
+    watched = watch(lambda x: (x * x).sum())
+    gradient = mx.compile(mx.grad(watched))
+    gradient(ROW)
+    gradient(ROW)
+    assert watched.reasons == ("first call",)
+
+
+def test_with_compiling_switched_off_every_call_is_eager() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW)
+    mx.disable_compile()
+    compiled(ROW)
+    compiled(2)
+    mx.enable_compile()
+    compiled(ROW)
+    compiled(2)
+    assert watched.reasons == (
+        "first call",
+        "eager call (compiling is off)",
+        "eager call (compiling is off)",
+        "argument 1: float32 array (4,) → 2",
+    )
+
+
+def test_a_missing_compiler_makes_every_call_eager(tmp_path: Path) -> None:
+    script = (  # on the CPU by name, because Metal and CUDA bring a compiler of their own
+        "import mlx.core as mx\nmx.set_default_device(mx.cpu)\n"
+        "from tracing import watch\nw = watch(lambda x: x + 1)\n"
+        "f = mx.compile(w)\nfor _ in range(2): f(mx.zeros(3))\nprint(w)"
+    )
+    assert fresh(script, tmp_path, PATH="") == (
+        "<lambda>: 0 traces\ntrace  reason\n    -  eager call (compiling is off)\n"
+        "    -  eager call (compiling is off)\n"
+    )
+
+
+def test_a_call_without_arrays_counts_as_a_trace() -> None:
+    assert call((2,), (2,), (3,)).reasons == ("first call", "argument 1: value 2 → 3")
+
+
+def test_shapeless_compiling_is_traced_again_for_a_rank_only() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched, shapeless=True)
+    for shape in [(4,), (5,), (4, 5), (6, 7)]:
+        compiled(mx.zeros(shape))
+    assert watched.reasons == ("first call", "argument 1: shape (4,) → (4, 5)")
+
+
+def test_a_module_passed_as_an_argument_is_walked_into() -> None:
+    assert call((nn.Linear(2, 3),), (nn.Linear(2, 3, bias=False),)).reasons[1] == (
+        "argument 1: dict of 'weight', 'bias' → dict of 'weight'"
+    )
+
+
+def test_results_and_errors_pass_through() -> None:
+    watched = watch(lambda x, power: x**power)
+    assert mx.array_equal(watched(mx.array([2.0, 3.0]), power=2), mx.array([4.0, 9.0]))
+    with pytest.raises(TypeError, match="power"):
+        watched(ROW)
+
+
+def test_name_and_docstring_are_kept() -> None:
+    def double(x: mx.array) -> mx.array:
+        """Return twice x."""
+        return x * 2
+
+    watched = watch(double)
+    assert (watched.__name__, watched.__doc__, watched.__wrapped__) == ("double", "Return twice x.", double)
+
+
+def test_a_watched_function_can_be_watched_again() -> None:
+    inner = watch(lambda x: x + 1)
+    outer = watch(inner)
+    mx.compile(outer)(ROW)
+    assert inner.reasons == outer.reasons == ("first call",)
+    assert outer.__wrapped__ is inner
+    inner(ROW)
+    assert (len(inner.reasons), len(outer.reasons)) == (2, 1)
+
+
+def test_watch_is_a_decorator_under_compile() -> None:
+    log = []
+
+    @mx.compile
+    @lambda fun: log.append(watch(fun)) or log[0]  # type: ignore[func-returns-value]
+    def double(x: mx.array) -> mx.array:
+        return x * 2
+
+    double(ROW)
+    assert str(log[0]) == "double: 1 trace\ntrace  reason\n    1  first call"
+
+
+def test_reset_forgets_what_was_seen_but_not_what_mlx_cached() -> None:
+    watched = watch(lambda x: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW)
+    watched.reset()
+    compiled(ROW)
+    assert watched.reasons == ()
+    compiled(MATRIX)
+    assert watched.reasons == ("first call",)
+
+
+def test_the_html_table_escapes_everything() -> None:
+    watched = watch(lambda x, name: x + 1)
+    compiled = mx.compile(watched)
+    compiled(ROW, "a")
+    compiled(ROW, "<&")
+    assert watched._repr_html_() == (
+        "<table class='guide-table'><caption>&lt;lambda&gt;: 2 traces</caption>"
+        "<thead><tr><th scope='col'>trace</th><th scope='col'>reason</th></tr></thead><tbody>"
+        "<tr><td>1</td><td>first call</td></tr>"
+        "<tr><td>2</td><td>argument 2: value &#x27;a&#x27; → &#x27;&lt;&amp;&#x27;</td></tr></tbody></table>"
+    )
+
+
+def test_a_long_value_and_a_long_table_are_cut() -> None:
+    watched = call(*((ROW, "x" * n) for n in range(99, 39, -1)), (ROW, 1), (ROW, 2))
+    assert watched.reasons[1] == f"argument 2: value '{'x' * 38}… → '{'x' * 38}…"
+    assert str(watched).splitlines()[-1] == "    …  and 2 more"
+    assert len(str(watched).splitlines()) == 2 + tracing.SHOWN + 1
+
+
+def test_what_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^watch\(\) needs a function, but got int$"):
+        watch(3)  # type: ignore[arg-type]
