@@ -130,6 +130,11 @@ def test_a_compiled_baseline_is_noted() -> None:
     assert note == "the baseline is a compiled function too"
 
 
+def test_a_gradient_as_baseline_is_not_taken_for_a_compiled_function() -> None:
+    slope = mx.grad(lambda x: chain(x).sum())
+    assert compare("slope", slope, mx.compile(slope), X, budget=0.02).note == ""
+
+
 def test_a_call_slower_than_the_cap_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "HARD_CAP", 1e-9)
     result = compare("slow", chain, mx.compile(chain), X)
@@ -239,6 +244,10 @@ def test_other_quantities_are_printed_plainly() -> None:
     assert [timing.format_count(n) for n in (7, 99, 123, 64321)] == ["7", "99", "120", "64,000"]
     assert [timing.format_bytes(n) for n in (12, 4000, 524e6, 2e9)] == ["12 B", "4.00 kB", "524 MB", "2.00 GB"]
     assert timing.format_rate(123e9) == "120 GB/s"
+
+
+def test_one_call_is_not_calls() -> None:
+    assert [timing.format_calls(n) for n in (1, 2)] == ["1 call", "2 calls"]
 
 
 def test_html_escapes_what_it_shows() -> None:

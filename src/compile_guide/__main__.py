@@ -111,8 +111,9 @@ def make_record(options: argparse.Namespace) -> int:
         return 1
     record.save(recorder.build_record(plan, facts, gathered, verdicts, before), path)
     _choose(facts.id)
+    changed = verdicts and _print_changes(console, ledger.expected_file(EXPECTED, facts.backend), verdicts)
     print(path)
-    return 1 if failed else 0
+    return 1 if failed or changed else 0
 
 
 def _choose(id: str) -> None:
@@ -160,7 +161,8 @@ def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...]) -> None:
     record.save(record.with_claims(record.load(path), verdicts), path)
 
 
-def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool) -> int:
+def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool = False) -> int:
+    """Print the verdicts that aren't the expected ones, and how to accept them; return 1 if there are any."""
     expected = ledger.load_expected(file)
     if not expected:
         return 0

@@ -1,0 +1,90 @@
+"""The ledger: checks in processes of their own, and verdicts that change are noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from compile_guide import __main__, ledger, record
+from compile_guide.claims import Claim, Seen, all_claims
+from compile_guide.record import Verdict
+
+
+def made_up(id: str, cold: bool = False) -> Claim:
+    return Claim(id, "topic", "It is so.", "a test", "It is.", lambda mx: Seen(True, ""), cold)
+
+
+def test_a_check_runs_in_a_process_of_its_own_and_reports(tmp_path: Path) -> None:
+    claim = next(iter(all_claims().values()))
+    (verdict,) = ledger.run_ledger([claim], tmp_path, jobs=1, show=lambda name: None)
+    assert verdict.id == claim.id and verdict.observed
+    assert (tmp_path / claim.id / "seen.json").exists()
+
+
+def test_verdicts_come_in_the_order_of_the_claims(tmp_path: Path) -> None:
+    wanted = list(all_claims().values())[:3]
+    shown: list[str] = []
+    found = ledger.run_ledger(wanted, tmp_path, jobs=2, show=shown.append)
+    assert [v.id for v in found] == [c.id for c in wanted] and sorted(shown) == sorted(c.id for c in wanted)
+
+
+def test_a_check_that_dies_is_an_observation(tmp_path: Path) -> None:
+    (verdict,) = ledger.run_ledger([made_up("no-such-claim")], tmp_path, jobs=1, show=lambda name: None)
+    assert verdict.holds is None
+    assert verdict.observed.startswith("the check's process was ended: exit status ")
+
+
+def test_a_check_that_hangs_is_an_observation(tmp_path: Path) -> None:
+    claim = next(iter(all_claims().values()))
+    (verdict,) = ledger.run_ledger([claim], tmp_path, jobs=1, limit_s=0.05, show=lambda name: None)
+    assert verdict.holds is None and "still ran after" in verdict.observed
+
+
+SEEN = [Verdict("a", True, "one"), Verdict("b", False, "two"), Verdict("c", None, "three")]
+
+
+def test_expected_verdicts_make_no_change(tmp_path: Path) -> None:
+    file = ledger.expected_file(tmp_path / "expected", "cpu")
+    ledger.save_expected(file, SEEN)
+    assert ledger.changes(SEEN, ledger.load_expected(file)) == []
+
+
+def test_each_kind_of_change_is_noticed() -> None:
+    found = ledger.changes(SEEN, {"a": False, "b": False, "gone": True})
+    assert [(c.claim, c.expected, c.seen, c.observed) for c in found] == [
+        ("a", "does not hold", "holds", "one"),
+        ("c", "new", "cannot be decided here", "three"),
+        ("gone", "holds", "missing", ""),
+    ]
+
+
+def test_a_changed_verdict_fails_with_a_table_and_the_way_to_accept_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cpu.json"
+    ledger.save_expected(file, [Verdict("a", False, "")])
+    status = __main__._print_changes(Console(width=120), file, (SEEN[0],))
+    out = capsys.readouterr()
+    assert status == 1 and "does not hold" in out.out and "holds" in out.out
+    assert "accept with 'python -m compile_guide claims --accept'" in out.err
+
+
+def test_a_partial_run_says_nothing_of_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "cpu.json"
+    ledger.save_expected(file, SEEN)
+    assert __main__._print_changes(Console(), file, (SEEN[0],), partial=True) == 0
+
+
+def test_a_broken_file_of_expected_verdicts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cpu.json").write_text('{"a": "yes"}')
+    with pytest.raises(ValueError, match=r"cpu\.json: expected an object from claim id"):
+        ledger.load_expected(tmp_path / "cpu.json")
+
+
+def test_records_keep_verdicts(tmp_path: Path) -> None:
+    from conftest import make_record
+
+    record.save(record.with_claims(make_record(), tuple(SEEN)), tmp_path / "r.json")
+    assert record.load(tmp_path / "r.json").claims == tuple(SEEN)
