@@ -86,5 +86,5 @@ def test_a_broken_file_of_expected_verdicts_is_refused(tmp_path: Path) -> None:
 def test_records_keep_verdicts(tmp_path: Path) -> None:
     from conftest import make_record
 
-    record.save(record.with_claims(make_record(), tuple(SEEN)), tmp_path / "r.json")
+    record.save(record.with_claims(make_record(), tuple(SEEN), record.Tables()), tmp_path / "r.json")
     assert record.load(tmp_path / "r.json").claims == tuple(SEEN)

@@ -179,5 +179,5 @@ def test_a_process_that_makes_other_comparisons_is_a_failure() -> None:
 def test_claims_are_kept_when_they_are_not_run_again() -> None:
     facts = machine.Machine(**{k: getattr(make_record().machine, k) for k in make_record().machine.__struct_fields__})
     before = make_record(claims=(record.Verdict("c", True, "seen"),))
-    made = recorder.build_record(recorder.Plan(()), facts, [], (), before)
+    made = recorder.build_record(recorder.Plan(()), facts, [], before)
     assert made.claims == before.claims and made.comparisons == before.comparisons

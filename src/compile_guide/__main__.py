@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compile_guide import claims, copying, ledger, machine, record, recorder, report
+from compile_guide import claims, copying, ledger, machine, observations, record, recorder, report
 from compile_guide.progress import display
 from compile_guide.timing import check_compiling, format_bytes, format_rate
 
@@ -102,16 +102,17 @@ def make_record(options: argparse.Namespace) -> int:
         before = record.load(path) if path.exists() else None
         with display(console, len(scripts) * plan.processes, "measuring") as shown:
             gathered = recorder.measure(plan, facts, Path(temp), shown.step)
-        verdicts = () if options.no_claims or options.names else _verdicts(console, Path(temp), [])
+        seen = None if options.no_claims or options.names else _observe(console, Path(temp))
     failed = [g for g in gathered if g.failure is not None]
     if failed:
         _print_failures(console, failed)
     if failed and not options.keep_going:
         print(f"compile_guide: no record was written; {path} is as it was", file=sys.stderr)
         return 1
-    record.save(recorder.build_record(plan, facts, gathered, verdicts, before), path)
+    made = recorder.build_record(plan, facts, gathered, before)
+    record.save(record.with_claims(made, *seen) if seen else made, path)
     _choose(facts.id)
-    changed = verdicts and _print_changes(console, ledger.expected_file(EXPECTED, facts.backend), verdicts)
+    changed = seen and _print_changes(console, ledger.expected_file(EXPECTED, facts.backend), seen[0])
     print(path)
     return 1 if failed or changed else 0
 
@@ -126,6 +127,13 @@ def _print_failures(console: Console, failed: list[recorder.Gathered]) -> None:
     for gathered in failed:
         found.add_row(gathered.name, gathered.failure)
     console.print(found, markup=False)
+
+
+def _observe(console: Console, temp: Path) -> tuple[tuple[record.Verdict, ...], record.Tables]:
+    """Run every check, then make the tables of messages and of supported functions."""
+    verdicts = _verdicts(console, temp, [])
+    with console.status("trying functions and messages"):
+        return verdicts, observations.observe(temp)
 
 
 def _verdicts(console: Console, temp: Path, ids: list[str]) -> tuple[record.Verdict, ...]:
@@ -143,22 +151,23 @@ def run_claims(options: argparse.Namespace) -> int:
     with recorder.private_folder() as temp:
         facts = recorder.machine_facts(Path(temp))
         verdicts = _verdicts(console, Path(temp), options.ids)
+        tables = observations.observe(Path(temp)) if options.write and not options.ids else record.Tables()
     found = Table("claim", "verdict", "what was seen", title=f"MLX {facts.mlx}, {facts.backend}", title_justify="left")
     for verdict in verdicts:
         found.add_row(verdict.id, ledger.WORDS[verdict.holds], verdict.observed)
     console.print(found, markup=False)
     if options.write and not options.ids:
-        _write_verdicts(options.write / f"{facts.id}.json", verdicts)
+        _write_verdicts(options.write / f"{facts.id}.json", verdicts, tables)
     expected = ledger.expected_file(EXPECTED, facts.backend)
     if options.accept and not options.ids:
         ledger.save_expected(expected, verdicts)
     return _print_changes(console, expected, verdicts, partial=bool(options.ids))
 
 
-def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...]) -> None:
+def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...], tables: record.Tables) -> None:
     if not path.exists():
         raise recorder.RecorderError(f"there is no record {path} yet: run 'python -m compile_guide record'")
-    record.save(record.with_claims(record.load(path), verdicts), path)
+    record.save(record.with_claims(record.load(path), verdicts, tables), path)
 
 
 def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool = False) -> int:

@@ -2,7 +2,8 @@
 
 Schema history (``schema`` in the file; a file of another number is refused):
 
-1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims.
+1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims, and three tables:
+   functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
 """
 
 from __future__ import annotations
@@ -113,8 +114,45 @@ class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     observed: LongText
 
 
+class Support(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one function does under ``shapeless=True`` when the second size is smaller, and when it is larger."""
+
+    name: Text
+    code: Text
+    smaller: Text
+    larger: Text
+    seen: Annotated[tuple[LongText, ...], Meta(max_length=30)]
+
+
+class Ready(Struct, frozen=True, forbid_unknown_fields=True):
+    """A function or layer of ``mlx.nn``, and whether it is compiled already; ``through`` names what a layer uses."""
+
+    name: Text
+    kind: Literal["function", "layer"]
+    compiled: bool
+    shapeless: bool | None
+    through: Annotated[tuple[Text, ...], Meta(max_length=30)]
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of the error catalogue: the type and message that its code raised here, and whether its fix works."""
+
+    id: Id
+    type: Text
+    message: LongText
+    fixed: bool
+
+
+class Tables(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was observed beside the claims, a tuple a table."""
+
+    support: Annotated[tuple[Support, ...], Meta(max_length=1000)] = ()
+    ready: Annotated[tuple[Ready, ...], Meta(max_length=1000)] = ()
+    messages: Annotated[tuple[Message, ...], Meta(max_length=1000)] = ()
+
+
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """One machine, one MLX version: every comparison, every claim's verdict."""
+    """One machine, one MLX version: every comparison, every claim's verdict, and the tables."""
 
     schema: int
     id: Id
@@ -124,6 +162,7 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     settings: Settings
     comparisons: Annotated[tuple[Entry, ...], Meta(max_length=1000)]
     claims: Annotated[tuple[Verdict, ...], Meta(max_length=1000)] = ()
+    tables: Tables = Tables()
 
     def __post_init__(self) -> None:
         """Refuse a name or a claim that stands in the record twice."""
@@ -136,9 +175,14 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
         return {entry.name: entry for entry in self.comparisons}[name].comparison()
 
 
-def with_claims(old: Record, claims: tuple[Verdict, ...]) -> Record:
-    """Return the record with these verdicts in place of its own."""
-    return msgspec.structs.replace(old, claims=claims)
+def with_claims(old: Record, claims: tuple[Verdict, ...], tables: Tables) -> Record:
+    """Return the record with these verdicts and tables in place of its own."""
+    return msgspec.structs.replace(old, claims=claims, tables=tables)
+
+
+def tables_of(data: object) -> Tables:
+    """Check what a process observed; ValueError when it isn't in the tables' form."""
+    return msgspec.convert(data, Tables)
 
 
 def machine_of(facts: MachineFacts) -> Machine:
@@ -202,13 +246,17 @@ def dump(record: Record) -> bytes:
     """Return the record as JSON, one comparison or claim a line, so that a change reads well in a diff."""
     data = msgspec.to_builtins(record)
     lists = {key: data.pop(key) for key in ("comparisons", "claims")}
+    tables = data.pop("tables")
     head = json.dumps(data, ensure_ascii=False, indent=1)[:-2]
-    parts = [f',\n "{key}": [\n{_lines(items)}\n ]' if items else f',\n "{key}": []' for key, items in lists.items()]
-    return (head + "".join(parts) + "\n}\n").encode()
+    parts = ",\n".join(_lines(key, items) for key, items in lists.items())
+    rest = ",\n".join(_lines(key, items) for key, items in tables.items())
+    return f'{head},\n{parts},\n "tables": {{\n{rest}\n }}\n}}\n'.encode()
 
 
-def _lines(items: list[Any]) -> str:
-    return ",\n".join("  " + json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
+def _lines(key: str, items: list[Any]) -> str:
+    """A list as JSON, one item a line."""
+    rows = ",\n".join("  " + json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
+    return f' "{key}": [\n{rows}\n ]' if items else f' "{key}": []'
 
 
 def save(record: Record, path: Path) -> None:

@@ -169,10 +169,9 @@ def build_record(
     plan: Plan,
     machine: Machine,
     gathered: list[Gathered],
-    claims: tuple[record.Verdict, ...],
     before: record.Record | None,
 ) -> record.Record:
-    """Make the record of what was measured; entries of examples that weren't run, and claims, are kept from ``before``.
+    """Make the record of what was measured; what wasn't measured again is kept from ``before``.
 
     Raises:
         RecorderError: two examples use one comparison name.
@@ -197,7 +196,8 @@ def build_record(
         machine=record.machine_of(machine),
         settings=record.Settings(plan.budget_s, plan.processes, plan.half_width),
         comparisons=tuple(sorted((*entries, *kept), key=lambda entry: (entry.example, entry.name))),
-        claims=claims or (before.claims if before else ()),
+        claims=before.claims if before else (),
+        tables=before.tables if before else record.Tables(),
     )
 
 

@@ -1,0 +1,74 @@
+"""Sphinx settings: ``sphinx-build -c . docs build/html``. The look is in docs/_static/guide.css."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from compile_guide import __version__  # noqa: E402  the line above makes it importable
+from compile_guide.site.gallery import gallery_conf  # noqa: E402
+from compile_guide.site.inventories import mapping  # noqa: E402
+
+project = "MLX Compile Guide"
+author = "MLX Compile Guide contributors"
+copyright = author  # no year: the site would change with the calendar
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "sphinx_llms_txt",
+    "compile_guide.site.graphs",
+    "compile_guide.site",  # after sphinx_gallery, whose work it prepares and mends
+]
+exclude_patterns = ["gallery/backreferences", "records"]
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(mx|mlx)\.core\.array"),  # written in signatures; MLX isn't imported to look
+]
+
+# Text
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_mock_imports: list[str] = []
+napoleon_numpy_docstring = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+
+# Examples
+sphinx_gallery_conf = gallery_conf(
+    topics=("basics", "speed", "state", "training", "shapeless", "metalfaiss"),
+    default_thumb_file=str(ROOT / "docs" / "_static" / "no-figure.svg"),
+)
+
+# Links into other documentation, made from the packages installed here: a build needs no network
+intersphinx_mapping = mapping(ROOT / "build" / "inventories")
+
+# Pages
+html_theme = "furo"
+html_title = project
+html_static_path = ["docs/_static"]
+html_css_files = ["guide.css"]
+html_js_files = [("guide.js", {"defer": "defer"})]
+html_copy_source = True
+html_last_updated_fmt = None
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0b5fc0", "color-brand-content": "#0b5fc0"},
+    "dark_css_variables": {"color-brand-primary": "#6cb6ff", "color-brand-content": "#6cb6ff"},
+    "navigation_with_keys": True,
+}
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+copybutton_selector = ":not(.sphx-glr-script-out):not(.guide-seen) > .highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

@@ -1,0 +1,299 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.5"]
+# ///
+"""The project's commands: ``python -m nox -s docs``, or ``uv run noxfile.py -s docs`` where uv is.
+
+Options stand behind ``--``: ``nox -s docs -- --mlx cuda13 --budget 1``; ``nox -s docs -- --help`` lists them.
+
+All sessions share one virtual environment for each MLX build and Python, ``.nox/<build>-<python>``, filled
+from the locks in ``requirements/``. What is installed is not installed again: ``render`` starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import nox
+
+nox.options.sessions = ["lint", "tests", "render"]
+nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
+
+ROOT = Path(__file__).resolve().parent
+RECORDS = Path("docs", "records")
+LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
+
+
+class Refusal(Exception):
+    """The session can't do what was asked; the message, one line, says what to change."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that leaves the reporting of a mistake to nox."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake as a Refusal."""
+        raise Refusal(message)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands behind ``--``: the MLX build, and the arguments for the session's own program."""
+
+    mlx: str
+    rest: tuple[str, ...] = ()
+
+
+def mlx_builds() -> tuple[str, ...]:
+    """Return the MLX builds that exist for this operating system, the default first."""
+    return ("metal",) if sys.platform == "darwin" else ("cpu", "cuda12", "cuda13")
+
+
+def option_parser(*, measures: bool) -> Parser:
+    """Return the parser for a session's options; one that ``measures`` has those of the record command."""
+    parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
+    default = os.environ.get("COMPILE_GUIDE_MLX", mlx_builds()[0])
+    choices = ", ".join(mlx_builds())
+    parser.add_argument("--mlx", default=default, help=f"the MLX build: {choices} (now: {default})")
+    if measures:
+        parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
+        parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
+        parser.add_argument("--keep-going", action="store_true", help="save the rest if an example fails")
+    return parser
+
+
+def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = False) -> Options:
+    """Read what stands behind ``--``; one that ``passes_on`` leaves what it doesn't know to its program.
+
+    Raises:
+        Refusal: an option is unknown here, or its value is not one of those allowed.
+    """
+    found, rest = option_parser(measures=measures).parse_known_intermixed_args(arguments)
+    if rest and not passes_on:
+        raise Refusal(f"unknown option {rest[0]!r}: `-- --help` lists those of this session")
+    if found.mlx not in mlx_builds():
+        raise Refusal(f"--mlx {found.mlx}: choose from {', '.join(mlx_builds())} on this operating system")
+    if measures:
+        budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
+        rest = [*found.names, *budget, *(["--keep-going"] if found.keep_going else [])]
+    return Options(found.mlx, tuple(rest))
+
+
+INSTALL = "(Debian, Ubuntu: `apt-get install g++`; Fedora: `dnf install gcc-c++`) and run this again"
+PROBE = '#include <cmath>\nextern "C" double probe(double x) { return std::erf(x); }\n'
+
+
+def compiler_fault() -> str | None:
+    """Say in one line what keeps MLX's CPU backend from building kernels here; None if nothing does.
+
+    MLX calls ``g++`` from PATH and loads what comes out. Finding none, it runs compiled functions uncompiled
+    without a word, and every number on the site would be wrong.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    if shutil.which("g++") is None:
+        return f"g++ is missing, and MLX's CPU backend builds its kernels with it: install it {INSTALL}"
+    with tempfile.TemporaryDirectory() as folder:
+        reason = probe_compiler(Path(folder))
+    return reason and f"g++ can't build a working kernel ({reason}): install a complete one {INSTALL}"
+
+
+def probe_compiler(folder: Path) -> str | None:
+    """Build and load a one-line library in ``folder``, as MLX does, and return what went wrong."""
+    (folder / "probe.cpp").write_text(PROBE, encoding="utf-8")
+    command = ["g++", "-std=c++17", "-O3", "-fPIC", "-shared", "probe.cpp", "-o", "probe.so"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            return f"exit status {done.returncode}: {said[0] if said else 'it printed nothing'}"
+        ctypes.CDLL(str(folder / "probe.so"))
+    except subprocess.TimeoutExpired:
+        return "it took longer than a minute"
+    except (
+        OSError
+    ) as fault:  # it can't be run, or its result can't be loaded: a temp directory mounted noexec
+        return str(fault)
+    return None
+
+
+def need_compiler() -> None:
+    """Raise a Refusal where MLX's CPU kernels can't be built."""
+    if fault := compiler_fault():
+        raise Refusal(fault)
+
+
+def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
+    """Return the Python of this MLX build's virtual environment, brought up to date with the locks named."""
+    folder = ROOT / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
+        session.run(*make, str(folder))
+    locks = [f"mlx-{mlx}" if mlx.startswith("cuda") else "mlx-default", "record", *purposes]
+    wanted = digests(locks)
+    done = folder / "installed.json"
+    installed = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
+    if not wanted.items() <= installed.items():
+        done.unlink(missing_ok=True)  # an installation that breaks off must not look complete
+        install(session, str(python), locks)
+        done.write_text(json.dumps(installed | wanted, indent=1), encoding="utf-8")
+    return str(python)
+
+
+def digests(locks: list[str]) -> dict[str, str]:
+    """Return digests of the files that an installation from these locks depends on."""
+    files = {name: ROOT / "requirements" / f"{name}.txt" for name in locks}
+    files["package"] = ROOT / "pyproject.toml"
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def install(session: nox.Session, python: str, locks: list[str]) -> None:
+    """Install the locks, each file checked against its hash, and the package so that edits take effect."""
+    pip = (python, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps")
+    files = [argument for name in locks for argument in ("-r", f"requirements/{name}.txt")]
+    session.run(*pip, "--require-hashes", "--only-binary", ":all:", *files)
+    session.run(*pip, "--no-build-isolation", "--editable", ".")  # else its build backend would be unlocked
+
+
+def record_file(name: str) -> Path:
+    """Return the path of the record ``name``."""
+    return RECORDS / f"{name}.json"
+
+
+def record_to_show(mlx: str) -> str:
+    """Return the id of the record that the site shows.
+
+    It is the one that ``COMPILE_GUIDE_RECORD`` names; else the one measured last in this checkout; else the
+    newest of this backend; else, where nobody has measured this backend yet, the newest of all.
+
+    Raises:
+        Refusal: there is no record at all, or not the one named.
+    """
+    named = os.environ.get("COMPILE_GUIDE_RECORD")
+    if named and not record_file(named).is_file():
+        raise Refusal(f"COMPILE_GUIDE_RECORD={named}: there is no {record_file(named)}")
+    last = LAST_MEASURED.read_text(encoding="utf-8").strip() if LAST_MEASURED.is_file() else ""
+    if named or (last and record_file(last).is_file()):
+        return named or last
+    known = [json.loads(path.read_bytes()) for path in RECORDS.glob("*.json")]
+    if not known:
+        raise Refusal(f"{RECORDS} holds no record: `nox -s docs` measures this machine")
+    backend = mlx.rstrip("0123456789")  # records don't tell CUDA's versions apart
+    return str(
+        max(known, key=lambda it: (it["machine"]["backend"] == backend, it["created"], it["id"]))["id"]
+    )
+
+
+def measure(session: nox.Session, python: str, arguments: tuple[str, ...]) -> float:
+    """Measure this machine, which leaves a record, and return how many seconds that took."""
+    start = time.monotonic()
+    session.run(python, "-m", "compile_guide", "record", *arguments)
+    return time.monotonic() - start
+
+
+def build(session: nox.Session, python: str, mlx: str, measured: float | None = None) -> None:
+    """Render the site, and say where it is, what it shows and how long that took."""
+    shown = record_to_show(mlx)
+    start = time.monotonic()
+    sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-n", "-W", "--keep-going")
+    session.run(*sphinx, "-D", f"compile_guide_record={shown}")
+    print(f"Site:      {(ROOT / 'build' / 'html' / 'index.html').as_uri()}")
+    print(f"Record:    {record_file(shown)}")
+    print(f"Measuring: {'not this time' if measured is None else duration(measured)}")
+    print(f"Rendering: {duration(time.monotonic() - start)}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return ``seconds`` as a person would say them: ``4.2 s``, ``3 min 12 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def command(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], None]:
+    """Make a session of ``function``; a Refusal ends it with one line instead of a traceback."""
+
+    @functools.wraps(function)
+    def run(session: nox.Session) -> None:
+        try:
+            function(session)
+        except Refusal as refusal:
+            session.error(str(refusal))
+
+    return nox.session(run)
+
+
+@command
+def docs(session: nox.Session) -> None:
+    """Measure this machine, then build the site from what was measured."""
+    chosen = parse(session.posargs, measures=True)
+    need_compiler()
+    python = environment(session, chosen.mlx, "docs")
+    build(session, python, chosen.mlx, measure(session, python, chosen.rest))
+
+
+@command
+def render(session: nox.Session) -> None:
+    """Build the site from the record at hand, without measuring."""
+    chosen = parse(session.posargs)
+    need_compiler()  # the examples run here too, their timings aside
+    record_to_show(chosen.mlx)  # refuse before installing, not after
+    build(session, environment(session, chosen.mlx, "docs"), chosen.mlx)
+
+
+@command
+def record(session: nox.Session) -> None:
+    """Measure this machine and leave a record; needs no Sphinx."""
+    chosen = parse(session.posargs, measures=True)
+    need_compiler()
+    measure(session, environment(session, chosen.mlx), chosen.rest)
+
+
+@command
+def claims(session: nox.Session) -> None:
+    """Check the statements about MLX again and put the verdicts into this machine's record."""
+    python = environment(session, parse(session.posargs).mlx)
+    session.run(python, "-m", "compile_guide", "claims", "--write", str(RECORDS))
+
+
+@command
+def tests(session: nox.Session) -> None:
+    """Run the tests; what stands behind -- goes to pytest."""
+    chosen = parse(session.posargs, passes_on=True)
+    need_compiler()
+    session.run(environment(session, chosen.mlx, "docs", "tests"), "-m", "pytest", *chosen.rest)
+
+
+@command
+def lint(session: nox.Session) -> None:
+    """Check style, types, and that the locks fit pyproject.toml."""
+    python = environment(session, parse(session.posargs).mlx, "docs", "lint")
+    session.run(python, "-m", "ruff", "check", ".")
+    session.run(python, "-m", "ruff", "format", "--check", ".")
+    session.run(python, "-m", "mypy")
+    session.run(python, "requirements/locks.py", "check")
+
+
+@command
+def lock(session: nox.Session) -> None:
+    """Make the locks again, keeping versions that still fit; -- --upgrade takes the newest."""
+    chosen = parse(session.posargs, passes_on=True)
+    session.run(environment(session, chosen.mlx, "lint"), "requirements/locks.py", "make", *chosen.rest)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,187 @@
+"""What several checks need: counting traces and kernels, reading a graph, catching a message, running a risky call apart."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import Seen
+
+KERNEL_SUFFIXES = (".so", ".ptx", ".cubin")
+_CHILD = """
+import importlib, json, sys
+module, name, mx, arguments = sys.argv[1:5]
+result = getattr(importlib.import_module(module), name)(importlib.import_module(mx), *json.loads(arguments))
+print("\\n" + json.dumps(result))
+"""
+
+
+class Counted:
+    """A function that counts how often its Python body ran: under ``mx.compile`` that is the number of traces."""
+
+    def __init__(self, fun: Callable[..., Any]) -> None:
+        """Wrap ``fun``; do so before ``mx.compile`` gets it."""
+        self.fun = fun
+        self.runs = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body once more."""
+        self.runs += 1
+        return self.fun(*args, **kwargs)
+
+
+def traces(mx: Any, body: Callable[..., Any], *calls: tuple[Any, ...], **options: Any) -> list[int]:
+    """Compile ``body`` and make the calls, each a tuple of arguments; return how often it was traced after each."""
+    counted = Counted(body)
+    compiled = mx.compile(counted, **options)
+    runs = []
+    for arguments in calls:
+        compiled(*arguments)
+        runs.append(counted.runs)
+    return runs
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child process ended: its exit status or the name of the signal that killed it, and what it returned."""
+
+    how: str
+    result: Any = None
+
+    @property
+    def crashed(self) -> bool:
+        """True when a signal ended the process or a C++ exception aborted it."""
+        return self.how.startswith("SIG")
+
+
+def scrub(text: str) -> str:
+    """Return the text on one line, without addresses and file names: what differs from run to run is no observation."""
+    text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(text.split()))
+    return re.sub(r"(?<![\w.:/])/(?:[\w.+-]+/)+[\w.+-]*", "<path>", text)
+
+
+def raised(thunk: Callable[[], Any]) -> str:
+    """Return ``Type: message`` of the exception that the call raises, and an empty text when it raises none."""
+    try:
+        thunk()
+    except Exception as error:  # any type is an observation
+        return scrub(f"{type(error).__name__}: {error}")
+    return ""
+
+
+def outcome(thunk: Callable[[], Any]) -> str:
+    """Return the ``repr`` of what the call returns, or ``Type: message`` of what it raises."""
+    try:
+        return scrub(repr(thunk()))
+    except Exception as error:
+        return scrub(f"{type(error).__name__}: {error}")
+
+
+def missing(mx: Any, *names: str) -> Seen | None:
+    """Return the outcome "cannot be decided" if this MLX lacks one of the names, else None."""
+    for name in names:
+        if not hasattr(mx, name):
+            return Seen(None, f"no mx.{name} in this version")
+    return None
+
+
+def kernel_files() -> set[str]:
+    """Return the names of the kernels that MLX keeps in this process's temporary folder (CPU and CUDA backends)."""
+    folder = Path(tempfile.gettempdir())
+    return {path.stem for suffix in KERNEL_SUFFIXES for path in folder.rglob(f"*{suffix}")}
+
+
+def kernels_built(thunk: Callable[[], Any]) -> int:
+    """Run the call and return how many kernels appeared on disk; meaningful with an empty kernel cache only."""
+    before = kernel_files()
+    thunk()
+    return len(kernel_files() - before)
+
+
+def keeps_kernels(mx: Any) -> bool:
+    """Say whether this backend leaves its kernels on disk, where they can be counted: Metal does not."""
+    metal = getattr(mx, "metal", None)
+    return not (mx.default_device() == mx.Device(mx.gpu) and metal is not None and metal.is_available())
+
+
+NO_KERNEL_FILES = Seen(None, "this backend leaves no kernel files to count")
+
+
+def by_kernels(built: list[int], holds: bool, observed: str) -> Seen:
+    """Return what was seen, or "cannot be decided" where no kernel file appeared at all (Metal; no C++ compiler)."""
+    return Seen(holds, observed) if any(built) else Seen(None, "no kernel file appeared in the temporary folder")
+
+
+def graph(mx: Any, *arrays: Any) -> list[str]:
+    """Return the names of the operations in the graph of unevaluated arrays; a fused kernel is one ``Compiled…``."""
+    dot = io.StringIO()
+    mx.export_to_dot(dot, *arrays)
+    return re.findall(r'\[label ="([^"]*)"', dot.getvalue())
+
+
+def fused(mx: Any, *arrays: Any) -> int:
+    """Return how many fused kernels the graph of unevaluated arrays holds."""
+    return sum(name.startswith("Compiled") for name in graph(mx, *arrays))
+
+
+def near(mx: Any, left: Any, right: Any, tolerance: float = 1e-5) -> bool:
+    """Say whether two arrays have one shape and dtype and the same values within a tolerance."""
+    same = left.shape == right.shape and left.dtype == right.dtype
+    return same and bool(mx.allclose(left, right, rtol=tolerance, atol=tolerance, equal_nan=True).item())
+
+
+def in_child(
+    mx: Any, function: Callable[..., Any], *args: Any, env: dict[str, str] | None = None, limit_s: float = 60
+) -> Ended:
+    """Call a function of a module with MLX and ``args`` in a fresh process, where a crash harms nothing.
+
+    Args:
+        mx: the MLX module; the child imports it by its name.
+        function: importable by name; takes ``mx`` and ``args``; returns something JSON can hold.
+        args: what JSON can hold.
+        env: environment variables to set in the child.
+        limit_s: seconds after which the child is killed; that counts as SIGKILL.
+    """
+    argv = [function.__module__, function.__name__, mx.__name__, json.dumps(args)]
+    path = os.pathsep.join(p for p in sys.path if p)
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, *argv],
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        out, errors = child.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        out, errors = child.communicate()
+    return _ended(child.returncode, out, errors)
+
+
+def _ended(code: int, out: str, errors: str) -> Ended:
+    if code == 0:
+        return Ended("exit 0", json.loads(out.splitlines()[-1]))
+    if code < 0:
+        return Ended(signal.Signals(-code).name)
+    last = errors.strip().splitlines()[-1:] or [""]
+    return Ended(f"exit {code}: {scrub(last[0])}")
+
+
+def optional(name: str) -> Any:
+    """Import a module that an old MLX may lack; None when it does."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

@@ -1,0 +1,84 @@
+"""State that leaks out of a trace, and the two ways to keep it: return it, or name it in outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import Seen, claim
+from ._sources import DOCS
+from ._tools import Counted, in_child, outcome
+
+
+@claim(
+    "leaked-state-crashes",
+    "Printing state that a compiled function changed without capturing it crashes.",
+    source=f"{DOCS}, Pure Functions",
+    answer="It raises a RuntimeError that can be caught: the state holds a placeholder without a value.",
+)
+def _(mx: Any) -> Seen:
+    child = in_child(mx, leak)
+    return Seen(child.crashed, f"the process ended with {child.how}; the state shows {child.result}")
+
+
+def leak(mx: Any) -> str:
+    """Let a compiled function append to a list that is not captured, and look at the list."""
+    state: list[Any] = []
+
+    def fun(x: Any, y: Any) -> Any:
+        state.append(mx.add(x, y))
+        return mx.exp(state[-1])
+
+    mx.compile(fun)(mx.array(1.0), mx.array(2.0))
+    return outcome(lambda: state[0])
+
+
+@claim(
+    "returning-state-works",
+    "Returning the state from a compiled function makes it usable.",
+    source=f"{DOCS}, Pure Functions",
+    answer="Yes.",
+)
+def _(mx: Any) -> Seen:
+    counted = Counted(lambda x, y: (mx.add(x, y), [mx.multiply(x, y)]))
+    compiled = mx.compile(counted)
+    shown = outcome(lambda: [compiled(mx.array(2.0), mx.array(3.0))[1] for _ in range(2)][1])
+    holds = shown == "[array(6, dtype=float32)]" and counted.runs == 1
+    return Seen(holds, f"two calls, {counted.runs} trace(s), the returned state shows {shown}")
+
+
+@claim(
+    "outputs-state-works",
+    "outputs=state makes a compiled function update a list of arrays at each call.",
+    source=f"{DOCS}, Pure Functions",
+    answer="Yes: after each call the list holds that call's arrays.",
+)
+def _(mx: Any) -> Seen:
+    shown, _ = _appending(mx)
+    return Seen(shown == ["[3]", "[7]"], f"state after x + y = 3 and 7: {', '.join(shown)}")
+
+
+@claim(
+    "outputs-list-grows",
+    "A list that a compiled function appends to grows by one entry at each call.",
+    source="a common reading of the documentation's example",
+    answer="No: it is appended to while tracing; later calls replace the entry.",
+)
+def _(mx: Any) -> Seen:
+    shown, length = _appending(mx)
+    return Seen(length == 2, f"after two calls the list has {length} entry(ies): {shown[-1]}")
+
+
+def _appending(mx: Any) -> tuple[list[str], int]:
+    """Call a compiled function that appends x + y to a captured list; return the list's values after each call."""
+    state: list[Any] = []
+
+    def fun(x: Any, y: Any) -> Any:
+        state.append(mx.add(x, y))
+        return mx.exp(state[-1])
+
+    compiled = mx.compile(fun, outputs=state)
+    shown = []
+    for x, y in ((1.0, 2.0), (3.0, 4.0)):
+        compiled(mx.array(x), mx.array(y))
+        shown.append(outcome(lambda: [int(s.item()) for s in state]))
+    return shown, len(state)

@@ -1,0 +1,288 @@
+"""Threads and processes: what they share, and what each of them has to do for itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import Seen, claim
+from ._helpers import fake_compiler, in_thread, on_linux_cpu
+from ._sources import GUIDE, issue
+from ._tools import Counted, by_kernels, in_child, kernels_built
+
+CPU_ON_LINUX = Seen(None, "this is about kernels built by g++, which the CPU backend on Linux does")
+
+
+@claim(
+    "threads-share-traces",
+    "A function compiled and called in one thread is ready for use in every other.",
+    source=issue(2133),
+    answer="Since 0.31.2 each thread traces for itself; before, one trace served all.",
+)
+def _(mx: Any) -> Seen:
+    x = mx.ones((3,))
+    mx.eval(x)
+    counted = Counted(lambda x: mx.exp(x))
+    compiled = mx.compile(counted)
+    compiled(x)
+    in_main = counted.runs
+
+    def again() -> int:
+        mx.eval(mx.array(1.0) + 1.0)
+        compiled(x)
+        compiled(x)
+        return counted.runs - in_main
+
+    return Seen(
+        in_thread(again) == 0,
+        f"{in_main} trace in the main thread, {counted.runs - in_main} more in a second",
+    )
+
+
+@claim(
+    "thread-pool-right",
+    "One compiled function may be called from a pool of threads.",
+    source=f"{issue(2133)}; {issue(2086)}",
+    answer="Yes, if each thread evaluates what it computes: then every result is right.",
+)
+def _(mx: Any) -> Seen:
+    compiled = mx.compile(lambda x: mx.sqrt(x) * 2)
+    inputs = [mx.array([float(n * n)]) for n in range(16)]
+    mx.eval(inputs, compiled(inputs[0]))
+    with ThreadPoolExecutor(4) as pool:
+        values = list(pool.map(lambda x: compiled(x).item(), inputs))
+    right = sum(value == 2.0 * n for n, value in enumerate(values))
+    return Seen(right == 16, f"{right} of 16 results from 4 threads are right")
+
+
+@claim(
+    "lazy-array-crosses-threads",
+    "An array computed in one thread may be evaluated in another.",
+    source=issue(3529),
+    answer="Since 0.32 only an evaluated one: call mx.eval in the thread that made it, before handing it "
+    "over.",
+)
+def _(mx: Any) -> Seen:
+    lazy = mx.exp(mx.zeros((2,)))
+    seen = in_thread(lambda: lazy.tolist())
+    return Seen(seen == [1.0, 1.0], f"exp(0) made in the main thread, evaluated in a second: {seen}")
+
+
+@claim(
+    "evaluated-array-crosses-threads",
+    "An evaluated array may be used in any thread.",
+    source=GUIDE,
+    answer="Yes: a value belongs to no stream.",
+)
+def _(mx: Any) -> Seen:
+    x = mx.exp(mx.zeros((2,)))
+    mx.eval(x)
+    seen = in_thread(lambda: (x + 1).tolist())
+    return Seen(
+        seen == [2.0, 2.0], f"exp(0) + 1, exp evaluated in the main thread, the rest in a second: {seen}"
+    )
+
+
+@claim(
+    "thread-default-stream",
+    "All threads work on one default stream.",
+    source=GUIDE,
+    answer="Since 0.31.2 each thread has a default stream of its own.",
+)
+def _(mx: Any) -> Seen:
+    device = mx.default_device()
+    same = in_thread(lambda: mx.default_stream(device)) == mx.default_stream(device)
+    return Seen(same, f"the two threads' default streams are {'one' if same else 'two'}")
+
+
+@claim(
+    "seed-reaches-threads",
+    "mx.random.seed in the main thread makes every thread's random numbers reproducible.",
+    source="a habit from PyTorch and NumPy",
+    answer="Since 0.31.2 the generator belongs to the thread: seed in each, or pass keys.",
+)
+def _(mx: Any) -> Seen:
+    mx.random.seed(7)
+    main = mx.random.uniform(shape=(4,)).tolist()
+    mx.random.seed(7)
+    other = in_thread(lambda: mx.random.uniform(shape=(4,)).tolist())
+    seeded = in_thread(lambda: mx.random.seed(7) or mx.random.uniform(shape=(4,)).tolist())
+    words = f"a second thread draws {'the same' if other == main else 'other'} numbers"
+    return Seen(other == main, f"{words}; seeded itself, {'the same' if seeded == main else 'other'}")
+
+
+@claim(
+    "thread-draws-advance-main",
+    "Random numbers drawn in one thread advance every thread's generator.",
+    source="a habit from PyTorch and NumPy",
+    answer="Since 0.31.2 not: the main thread's numbers no longer depend on what others draw.",
+)
+def _(mx: Any) -> Seen:
+    def after(work: Any) -> Any:
+        mx.random.seed(7)
+        in_thread(work)
+        return mx.random.uniform(shape=(4,)).tolist()
+
+    same = after(lambda: None) == after(lambda: mx.eval(mx.random.uniform(shape=(2,))))
+    return Seen(
+        not same, f"after a draw elsewhere the main thread draws {'the same' if same else 'other'} numbers"
+    )
+
+
+@claim(
+    "stream-crosses-threads",
+    "A stream made in the main thread may be used in a worker thread.",
+    source=issue(3727),
+    answer="Up to 0.31 yes; since 0.32 a stream belongs to its thread, so make it in the thread that "
+    "uses it.",
+)
+def _(mx: Any) -> Seen:
+    stream, x = mx.new_stream(mx.default_device()), mx.zeros((2,))
+    mx.eval(x)
+    number = re.compile(r"(?<=pu, )\d+")  # streams are numbered in the order of their making
+    seen = number.sub("…", str(in_thread(lambda: mx.exp(x, stream=stream).tolist())))
+    return Seen(seen == "[1.0, 1.0]", f"exp(0) in a second thread on the main thread's stream: {seen}")
+
+
+def _draw_in_worker(mx: Any) -> Any:
+    """Draw random numbers in a thread that ends before the process does; the main thread has worked before."""
+    mx.eval(mx.array(1.0) + 1.0)
+    return in_thread(lambda: len(mx.random.uniform(shape=(4,)).tolist()))
+
+
+@claim(
+    "worker-draws-safely",
+    "Random numbers may be drawn in a worker thread.",
+    source=GUIDE,
+    answer="Pass a key: without one, since 0.31.2, the process can abort at its end on the CPU backend "
+    "(not each time).",
+)
+def _(mx: Any) -> Seen:
+    for _ in range(12):  # chance decides how the process ends, so once is not enough
+        how = in_child(mx, _draw_in_worker).how
+        if how != "exit 0":
+            return Seen(False, f"the numbers came, and then the process ended with {how}")
+    return Seen(True, "12 processes drew and ended well")
+
+
+@claim(
+    "disable-reaches-threads",
+    "mx.disable_compile() holds for all threads.",
+    source=GUIDE,
+    answer="Yes: the switch belongs to the process.",
+)
+def _(mx: Any) -> Seen:
+    counted = Counted(lambda x: mx.exp(x))
+    compiled, x = mx.compile(counted), mx.ones((2,))
+    mx.eval(x)
+    mx.disable_compile()
+    try:
+        in_thread(lambda: [compiled(x) for _ in range(3)])
+    finally:
+        mx.enable_compile()
+    return Seen(
+        counted.runs == 3, f"switched off in the main thread, called 3 times in a second: {counted.runs} runs"
+    )
+
+
+@claim(
+    "threads-share-kernels",
+    "Each thread builds the kernels again.",
+    source=GUIDE,
+    answer="No: a thread that traces for itself finds the kernel built.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    compiled = mx.compile(lambda x: mx.exp(x) * 2)
+    first = kernels_built(lambda: mx.eval(compiled(mx.ones((3,)))))
+    second = kernels_built(lambda: in_thread(lambda: mx.eval(compiled(mx.ones((3,))))))
+    return by_kernels(
+        [first], second != 0, f"kernels built: {first} in the main thread, {second} in a second"
+    )
+
+
+def build_one(mx: Any) -> Any:
+    """Build and run one fused kernel; return its value."""
+    out = mx.compile(lambda x: mx.exp(-x) + 1)(mx.zeros((2,)))
+    mx.eval(out)
+    return out.tolist()
+
+
+@claim(
+    "processes-share-kernels",
+    "Every process builds its kernels anew.",
+    source=GUIDE,
+    answer="Not on the CPU backend, which keeps them in the temporary folder: a second process builds "
+    "nothing.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    if not on_linux_cpu(mx):
+        return CPU_ON_LINUX
+    folder = tempfile.mkdtemp()
+    calls = []
+    for _ in range(2):
+        place = fake_compiler(f'echo "$@" >> {folder}/calls\nexec {real_compiler()} "$@"')
+        in_child(mx, build_one, env={"TMPDIR": folder, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"})
+        calls.append(sum("-shared" in line for line in Path(folder, "calls").read_text("utf-8").splitlines()))
+    return Seen(
+        calls[1] != calls[0], f"calls of the compiler: first process {calls[0]}, second {calls[1] - calls[0]}"
+    )
+
+
+def real_compiler() -> str:
+    """Return where the system's g++ stands."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    return next(str(Path(f, "g++")) for f in folders if Path(f, "g++").exists())
+
+
+@claim(
+    "cold-start-together",
+    "Several processes may start at once on an empty kernel cache.",
+    source=issue(3940),
+    answer="Since 0.32.4, where the compiler writes to a name of its own; before, processes read each "
+    "other's half-written kernels.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    if not on_linux_cpu(mx):
+        return CPU_ON_LINUX
+    place = fake_compiler(f'echo "$@" >> "$(dirname "$0")/calls"\nexec {real_compiler()} "$@"')
+    folder = tempfile.mkdtemp()
+    in_child(mx, build_one, env={"TMPDIR": folder, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"})
+    targets = [word for line in Path(place, "calls").read_text("utf-8").splitlines() for word in line.split()]
+    written = {Path(word).name for word in targets if word.endswith(".so")}
+    kept = {path.name for path in Path(folder).rglob("*.so")}
+    direct = bool(written & kept)
+    words = "the file that others load" if direct else "a file of its own, renamed when it is complete"
+    return Seen(not direct, f"the compiler writes to {words}")
+
+
+@claim(
+    "broken-kernel-rebuilt",
+    "A damaged kernel file is built again.",
+    source=GUIDE,
+    answer="No: MLX loads what has the right name, and fails until somebody deletes the file.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    if not on_linux_cpu(mx):
+        return CPU_ON_LINUX
+    folder = tempfile.mkdtemp()
+    in_child(mx, build_one, env={"TMPDIR": folder})
+    for kernel in Path(folder).rglob("*.so"):
+        kernel.write_bytes(b"not a library")
+    how = [in_child(mx, _outcome_of_build, env={"TMPDIR": folder}) for _ in range(2)]
+    said = [ended.result if ended.how == "exit 0" else f"ended by {ended.how}" for ended in how]
+    return Seen(said[1] == "[2.0, 2.0]", f"first process after the damage: {said[0]}; second: {said[1]}")
+
+
+def _outcome_of_build(mx: Any) -> str:
+    try:
+        return str(build_one(mx))
+    except RuntimeError as error:
+        return f"RuntimeError: {str(error)[:34]}"

@@ -1,0 +1,21 @@
+"""What an entry of the error catalogue holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of message: the smallest code that raises it, why it is raised, and code that does what was meant."""
+
+    id: str
+    title: str
+    code: str
+    why: str
+    fix: str
+
+    def __post_init__(self) -> None:
+        """Drop the blank lines around the code, which are there for the reader of this package."""
+        for name in ("code", "fix"):
+            object.__setattr__(self, name, getattr(self, name).strip("\n") + "\n")

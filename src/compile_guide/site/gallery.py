@@ -1,0 +1,190 @@
+"""sphinx-gallery as this guide uses it: replayed timings, clean state, no page of yesterday's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
+
+from compile_guide.site.downloads import rewrite_downloads
+from compile_guide.site.figures import style
+from compile_guide.site.shelf import shelf
+from compile_guide.timing import REPLAY, SINK
+
+PACKAGE = Path(__file__).parents[1]
+MARKER = ".generated"
+"""File in the generated folder: what its pages were made from, or nothing while they are being made."""
+DEVICE: list[Any] = []
+"""MLX's default device before any example could change it."""
+
+
+class GalleryError(SphinxError):
+    """The gallery can't be made, in one line that says what to do."""
+
+    category = "Gallery error"
+
+
+def gallery_conf(topics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    """Return ``sphinx_gallery_conf``: the examples of ``gallery/``, topics in the order given."""
+    return {
+        "examples_dirs": "../gallery",
+        "gallery_dirs": "gallery",
+        "filename_pattern": r"\.py$",
+        "ignore_pattern": r"^_",
+        "subsection_order": [*(f"../gallery/{topic}" for topic in topics), "*"],
+        "within_subsection_order": "FileNameSortKey",
+        "backreferences_dir": "gallery/backreferences",
+        "doc_module": ("compile_guide",),
+        "image_scrapers": ("compile_guide.site.figures.scrape",),
+        "reset_modules": ("matplotlib", "compile_guide.site.gallery.reset"),
+        "reset_modules_order": "both",
+        "capture_repr": ("_repr_html_",),
+        "remove_config_comments": True,
+        "write_computation_times": False,
+        "min_reported_time": 1e9,
+        "show_signature": False,
+        "css": (),
+        **more,
+    }
+
+
+def reset(_gallery_conf: dict[str, Any], _file: str | None) -> None:
+    """Undo what an example may have left behind: MLX's switches, device, stream, seed; the figures' style."""
+    from matplotlib import pyplot
+
+    settings: Any = pyplot.rcParams
+    settings.update(style())
+    random.seed(0)
+    os.environ.pop("MLX_DISABLE_COMPILE", None)
+    if mx := sys.modules.get("mlx.core"):
+        DEVICE[:] = DEVICE or [mx.default_device(), mx.default_stream(mx.default_device())]
+        mx.enable_compile()
+        mx.set_default_device(DEVICE[0])
+        mx.set_default_stream(DEVICE[1])
+        mx.random.seed(0)
+
+
+def forbid_exit() -> None:
+    """Make ``sys.exit()`` an error of its example; else it ends the build, with status 0 and no pages."""
+    from sphinx_gallery import gen_rst
+
+    run = gen_rst._exec_once.__call__
+    if getattr(run, "forbids_exit", False):
+        return
+
+    def __call__(self: Any) -> None:  # the name is what sphinx-gallery cuts its own part of a traceback by
+        try:
+            run(self)
+        except SystemExit as error:
+            raise RuntimeError(
+                f"the example ended itself before its last line (exit status {error.code})"
+            ) from error
+
+    __call__.forbids_exit = True  # type: ignore[attr-defined]
+    gen_rst._exec_once.__call__ = __call__
+
+
+class Replay:
+    """What happens around sphinx-gallery's own work in one build."""
+
+    def __init__(self, app: Sphinx) -> None:
+        self.app, self.before = app, dict(os.environ)
+        self.folder = Path(app.srcdir) / app.config.sphinx_gallery_conf["gallery_dirs"]
+        self.stamp = ""
+
+    def start(self, record: Path) -> None:
+        """Clear out pages that another state made, forbid exits, and let timings come from the record."""
+        self.stamp = fingerprint(self.app, record)
+        clear_unless(self.folder, self.stamp)
+        (self.folder / MARKER).write_text("", encoding="utf-8")
+        forbid_exit()
+        kernels = Path(self.app.doctreedir) / "kernels"
+        kernels.mkdir(parents=True, exist_ok=True)
+        # MLX's CPU backend loads whatever kernel it finds in the temp folder, so that is one of our own.
+        os.environ.update({REPLAY: str(record.resolve()), "TMPDIR": str(kernels.resolve())})
+        os.environ.pop(SINK, None)
+
+    def stop(self) -> None:
+        """Put the environment back; when every example ran well, say what the pages were made from."""
+        for name in (REPLAY, SINK, "TMPDIR"):
+            if name in self.before:
+                os.environ[name] = self.before[name]
+            else:
+                os.environ.pop(name, None)
+        tempfile.tempdir = None  # Python remembers the folder that it found first
+        rewrite_downloads(self.folder)
+        if not self.app.config.sphinx_gallery_conf["failing_examples"]:
+            (self.folder / MARKER).write_text(self.stamp, encoding="utf-8")
+
+
+def clear_unless(folder: Path, stamp: str) -> None:
+    """Delete generated pages unless they were made, to the end, from what ``stamp`` stands for.
+
+    sphinx-gallery runs an example again only when its script changed: a changed record, helper or setting
+    leaves the old page, a deleted script leaves its page, and a build killed at the wrong moment leaves one
+    without thumbnail, which fails every later build.
+    """
+    marker = folder / MARKER
+    if folder.exists() and not marker.exists():
+        raise GalleryError(f"{folder} is where generated pages go, but holds something else: move it away")
+    if marker.exists() and marker.read_text(encoding="utf-8") != stamp:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def fingerprint(app: Sphinx, record: Path) -> str:
+    """Return a digest of all that shapes the pages but the scripts' text, which sphinx-gallery watches."""
+    digest = hashlib.sha256(record.read_bytes())
+    for part in _shaped_by(app):
+        digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _shaped_by(app: Sphinx) -> Iterator[str]:
+    yield code_stamp()
+    yield (Path(app.confdir) / "conf.py").read_text(encoding="utf-8")
+    yield from (version(name) for name in ("mlx", "sphinx", "sphinx-gallery", "matplotlib", "pygments"))
+    examples = Path(app.srcdir) / app.config.sphinx_gallery_conf["examples_dirs"]
+    yield from (str(file.relative_to(examples)) for file in sorted(examples.glob("*/*.py")))
+
+
+def code_stamp() -> str:
+    """Return a digest of this package's source."""
+    digest = hashlib.sha256(sys.version.encode())
+    for file in sorted(PACKAGE.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _start(app: Sphinx) -> None:
+    conf = app.config.sphinx_gallery_conf
+    if not (Path(app.srcdir) / conf["examples_dirs"]).is_dir():
+        return
+    folder = Path(app.srcdir) / app.config.compile_guide_records
+    found = shelf(folder, app.config.compile_guide_record)
+    if found.shown_file is None:
+        wrong = "; ".join(["there is no record to replay: make one with 'nox -s docs'", *found.broken])
+        raise GalleryError(wrong)
+    app._compile_guide_replay = Replay(app)  # type: ignore[attr-defined]
+    app._compile_guide_replay.start(found.shown_file)  # type: ignore[attr-defined]
+
+
+def _stop(app: Sphinx) -> None:
+    if replay := getattr(app, "_compile_guide_replay", None):
+        replay.stop()
+
+
+def setup(app: Sphinx) -> None:
+    """Run before and after sphinx-gallery, which works at priority 500."""
+    app.connect("builder-inited", _start, priority=450)
+    app.connect("builder-inited", _stop, priority=550)

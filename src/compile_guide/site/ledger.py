@@ -1,0 +1,119 @@
+"""The ledger: every claim with its source, our answer, what each machine saw, and the check that saw it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from itertools import groupby
+
+from docutils import nodes
+
+from compile_guide.claims import Claim, all_claims
+from compile_guide.record import Record
+from compile_guide.site.nodes import (
+    Cell,
+    citations,
+    fields,
+    folded,
+    literal_block,
+    note,
+    paragraph,
+    table,
+    text,
+    warn,
+)
+from compile_guide.site.tables import RecordsDirective, machine_link
+from compile_guide.site.wording import verdict, verdict_of
+
+
+class Ledger(RecordsDirective):
+    """``claims``: the ledger, a section for each topic; with arguments, only those topics."""
+
+    optional_arguments = 100
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections; a topic that there isn't is warned of."""
+        found, shown = self.shelf(), self.shelf().shown
+        topics = {
+            topic: list(group)
+            for topic, group in groupby(all_claims().values(), key=lambda claim: claim.topic)
+        }
+        for unknown in set(self.arguments) - set(topics):
+            warn(
+                f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location()
+            )
+        made: list[nodes.Node] = []
+        for topic, claims in topics.items():
+            if topic in (self.arguments or topics):
+                made.append(self._topic(topic, claims, found.records, shown))
+        return made
+
+    def _topic(
+        self, topic: str, claims: list[Claim], records: tuple[Record, ...], shown: Record | None
+    ) -> nodes.section:
+        """Return one topic's section; the first paragraph of its module says what it is about."""
+        module = importlib.import_module(f"compile_guide.claims.{topic}")
+        self.env.note_dependency(inspect.getsourcefile(module) or "")
+        title = topic.replace("_", " ").capitalize()
+        about = inspect.getdoc(module) or ""
+        section = nodes.section("", nodes.title(title, title), ids=[f"claims-{topic.replace('_', '-')}"])
+        if about:
+            section += paragraph(" ".join(about.split("\n\n")[0].split()))
+        section += [self._claim(claim, records, shown) for claim in claims]
+        self.state.document.note_explicit_target(section)
+        return section
+
+    def _claim(self, claim: Claim, records: tuple[Record, ...], shown: Record | None) -> nodes.container:
+        """Return one entry. Its classes are what the filter on the page looks at."""
+        place = f"claim-{claim.id}"
+        note(self.env).places.add(place)
+        word, mark = verdict(verdict_of(shown, claim.id))
+        permalink = nodes.reference(
+            "#", "#", refid=place, classes=["permalink"], reftitle="Link to this claim"
+        )
+        head = paragraph(
+            text(claim.statement, "statement"), " ", text(mark, "claim", f"claim-{word}"), " ", permalink
+        )
+        about = fields(self._facts(claim))
+        code = folded("The check", literal_block(source_of(claim), "python"), paragraph(*_run_it(claim)))
+        parts = [head, about, *self._seen(claim, records), code]
+        return nodes.container(
+            "", *parts, ids=[place], classes=["claim-entry", f"topic-{claim.topic}", f"verdict-{word}"]
+        )
+
+    @staticmethod
+    def _facts(claim: Claim) -> list[tuple[str, Cell]]:
+        return [
+            ("Answer", claim.answer),
+            ("Said by", claim.source),
+            ("Cited by", citations("", claim=claim.id)),
+        ]
+
+    @staticmethod
+    def _seen(claim: Claim, records: tuple[Record, ...]) -> list[nodes.Node]:
+        """Return a table of what each machine saw, or nothing while no record has looked."""
+        rows: list[list[Cell]] = []
+        for record in records:
+            if seen := verdict_of(record, claim.id):
+                word, mark = verdict(seen)
+                rows.append(
+                    [
+                        machine_link(record),
+                        record.machine.mlx,
+                        text(mark, "claim", f"claim-{word}"),
+                        seen.observed,
+                    ]
+                )
+        return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if rows else []
+
+
+def source_of(claim: Claim) -> str:
+    """Return the source of a claim's check, without the decorator, which repeats what stands above it."""
+    lines = inspect.getsource(claim.check).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+    return "\n".join(lines[start:])
+
+
+def _run_it(claim: Claim) -> list[Cell]:
+    command = f"python -m compile_guide claims {claim.id}"
+    return ["Run it on your own MLX: ", nodes.literal(command, command)]

@@ -1,0 +1,109 @@
+"""What roles and tables say about a comparison, a machine or a verdict, in words. No Sphinx in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compile_guide.record import Machine, Record, Verdict
+from compile_guide.timing import (
+    Comparison,
+    format_bytes,
+    format_calls,
+    format_rate,
+    format_ratio,
+    format_time,
+)
+
+NOTHING = "—"
+BACKENDS = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
+VERDICTS = {
+    True: ("holds", "✓ holds"),
+    False: ("fails", "✗ does not hold"),
+    None: ("open", "? not decidable here"),
+}
+"""For ``holds``: a word for the style sheet, and what a reader sees; the mark says it without color."""
+UNSEEN = ("unseen", "not checked here")
+
+
+def interval(comparison: Comparison) -> str:
+    """Return the interval of the ratio alone, "1.21–1.26"."""
+    if comparison.interval is None:
+        return "too few samples for an interval"
+    text = format_ratio(comparison.ratio, comparison.interval)
+    return text[text.rindex("(") + 1 : -1]
+
+
+def break_even(comparison: Comparison) -> str:
+    """Return "after 1,200 calls", or "never"."""
+    calls = comparison.break_even
+    return "never" if calls is None else f"after {format_calls(calls)}"
+
+
+def share(value: float | None) -> str:
+    """Return a share in percent."""
+    return NOTHING if value is None else f"{value:.0%}".replace("%", " %")
+
+
+def _time(comparison: Comparison, seconds: float | None) -> str:
+    return format_time(seconds, spread=comparison.spread)
+
+
+MEASURED: dict[str, Callable[[Comparison], str]] = {
+    "ratio": lambda c: format_ratio(c.ratio, c.interval),
+    "interval": interval,
+    "baseline": lambda c: _time(c, c.baseline_s),
+    "candidate": lambda c: _time(c, c.candidate_s),
+    "first_call": lambda c: format_time(c.first_call_s),
+    "first_call_warm": lambda c: format_time(c.first_call_warm_s),
+    "first_call_baseline": lambda c: format_time(c.first_call_baseline_s),
+    "break_even": break_even,
+    "bandwidth": lambda c: format_rate(c.candidate_bandwidth),
+    "baseline_bandwidth": lambda c: format_rate(c.baseline_bandwidth),
+    "share": lambda c: share(c.candidate_share),
+    "baseline_share": lambda c: share(c.baseline_share),
+    "peak": lambda c: format_bytes(c.candidate_peak),
+    "baseline_peak": lambda c: format_bytes(c.baseline_peak),
+    "processes": lambda c: str(len(c.runs)),
+    "pairs": lambda c: str(sum(len(run.baseline_s) for run in c.runs)),
+}
+"""What ``measured`` can say of a comparison."""
+
+
+def processor(machine: Machine) -> str:
+    """Return the name of what computes: the GPU where MLX uses one, else the processor."""
+    return machine.gpu or machine.chip
+
+
+MACHINE: dict[str, Callable[[Record], str]] = {
+    "id": lambda r: r.id,
+    "processor": lambda r: processor(r.machine),
+    "chip": lambda r: r.machine.chip,
+    "gpu": lambda r: r.machine.gpu or "no GPU",
+    "backend": lambda r: BACKENDS[r.machine.backend],
+    "cores": lambda r: str(r.machine.cores),
+    "memory": lambda r: format_bytes(r.machine.memory),
+    "copy_bandwidth": lambda r: format_rate(r.machine.copy_bandwidth),
+    "os": lambda r: r.machine.os,
+    "arch": lambda r: r.machine.arch,
+    "python": lambda r: r.machine.python,
+    "mlx": lambda r: r.machine.mlx,
+    "compiler": lambda r: r.machine.compiler or "none needed",
+    "power": lambda r: {"ac": "mains", "battery": "battery", None: "not known"}[r.machine.power],
+    "date": lambda r: r.created[:10],
+    "guide": lambda r: r.guide,
+    "processes": lambda r: str(r.settings.processes),
+    "budget": lambda r: f"{r.settings.budget_s:g} s",
+    "comparisons": lambda r: str(len(r.comparisons)),
+    "claims": lambda r: str(len(r.claims)),
+}
+"""What ``machine`` can say of a record."""
+
+
+def verdict(found: Verdict | None) -> tuple[str, str]:
+    """Return a verdict's word for the style sheet, and its text; None means that there is no verdict."""
+    return UNSEEN if found is None else VERDICTS[found.holds]
+
+
+def verdict_of(record: Record | None, claim: str) -> Verdict | None:
+    """Return what a record says of a claim."""
+    return next((v for v in record.claims if v.id == claim), None) if record else None
