@@ -43,10 +43,9 @@ class Refusal(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that leaves the reporting of a mistake to nox."""
+    """An argument parser whose ``error`` leaves the reporting of a mistake to nox."""
 
-    def error(self, message: str) -> NoReturn:
-        """Raise the mistake as a Refusal."""
+    def error(self, message: str) -> NoReturn:  # noqa: D102 - argparse's own method
         raise Refusal(message)
 
 
@@ -67,8 +66,7 @@ def option_parser(*, measures: bool) -> Parser:
     """Return the parser for a session's options; one that ``measures`` has those of the record command."""
     parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
     default = os.environ.get("COMPILE_GUIDE_MLX", mlx_builds()[0])
-    choices = ", ".join(mlx_builds())
-    parser.add_argument("--mlx", default=default, help=f"the MLX build: {choices} (now: {default})")
+    parser.add_argument("--mlx", default=default, help=f"{', '.join(mlx_builds())} (now: {default})")
     if measures:
         parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
         parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
@@ -119,8 +117,8 @@ def probe_compiler(folder: Path) -> str | None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            return f"exit status {done.returncode}: {said[0] if said else 'it printed nothing'}"
+            said = done.stderr.decode(errors="replace").strip() or "it printed nothing"
+            return f"exit status {done.returncode}: {said.splitlines()[0]}"
         ctypes.CDLL(str(folder / "probe.so"))
     except subprocess.TimeoutExpired:
         return "it took longer than a minute"
@@ -141,13 +139,13 @@ def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
     """Return the Python of this MLX build's virtual environment, brought up to date with the locks named."""
     folder = ROOT / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
+    make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
     if not python.exists():
-        make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
         session.run(*make, str(folder))
     locks = [f"mlx-{mlx}" if mlx.startswith("cuda") else "mlx-default", "record", *purposes]
     wanted = digests(locks)
     done = folder / "installed.json"
-    installed = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
+    installed = json.loads(done.read_bytes()) if done.exists() else {}
     if not wanted.items() <= installed.items():
         done.unlink(missing_ok=True)  # an installation that breaks off must not look complete
         install(session, str(python), locks)
@@ -170,11 +168,6 @@ def install(session: nox.Session, python: str, locks: list[str]) -> None:
     session.run(*pip, "--no-build-isolation", "--editable", ".")  # else its build backend would be unlocked
 
 
-def record_file(name: str) -> Path:
-    """Return the path of the record ``name``."""
-    return RECORDS / f"{name}.json"
-
-
 def record_to_show(mlx: str) -> str:
     """Return the id of the record that the site shows.
 
@@ -184,19 +177,19 @@ def record_to_show(mlx: str) -> str:
     Raises:
         Refusal: there is no record at all, or not the one named.
     """
+    there = {path.stem: path for path in RECORDS.glob("*.json")}
     named = os.environ.get("COMPILE_GUIDE_RECORD")
-    if named and not record_file(named).is_file():
-        raise Refusal(f"COMPILE_GUIDE_RECORD={named}: there is no {record_file(named)}")
+    if named and named not in there:
+        raise Refusal(f"COMPILE_GUIDE_RECORD={named}: there is no {RECORDS / named}.json")
     last = LAST_MEASURED.read_text(encoding="utf-8").strip() if LAST_MEASURED.is_file() else ""
-    if named or (last and record_file(last).is_file()):
+    if named or last in there:
         return named or last
-    known = [json.loads(path.read_bytes()) for path in RECORDS.glob("*.json")]
-    if not known:
+    if not there:
         raise Refusal(f"{RECORDS} holds no record: `nox -s docs` measures this machine")
     backend = mlx.rstrip("0123456789")  # records don't tell CUDA's versions apart
-    return str(
-        max(known, key=lambda it: (it["machine"]["backend"] == backend, it["created"], it["id"]))["id"]
-    )
+    known = [json.loads(path.read_bytes()) for path in there.values()]
+    newest = max(known, key=lambda it: (it["machine"]["backend"] == backend, it["created"], it["id"]))
+    return str(newest["id"])
 
 
 def measure(session: nox.Session, python: str, arguments: tuple[str, ...]) -> float:
@@ -213,7 +206,7 @@ def build(session: nox.Session, python: str, mlx: str, measured: float | None = 
     sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-n", "-W", "--keep-going")
     session.run(*sphinx, "-D", f"compile_guide_record={shown}")
     print(f"Site:      {(ROOT / 'build' / 'html' / 'index.html').as_uri()}")
-    print(f"Record:    {record_file(shown)}")
+    print(f"Record:    {RECORDS / shown}.json")
     print(f"Measuring: {'not this time' if measured is None else duration(measured)}")
     print(f"Rendering: {duration(time.monotonic() - start)}", flush=True)
 
@@ -266,8 +259,16 @@ def record(session: nox.Session) -> None:
 @command
 def claims(session: nox.Session) -> None:
     """Check the statements about MLX again and put the verdicts into this machine's record."""
-    python = environment(session, parse(session.posargs).mlx)
-    session.run(python, "-m", "compile_guide", "claims", "--write", str(RECORDS))
+    chosen = parse(session.posargs)
+    need_compiler()
+    session.run(environment(session, chosen.mlx), "-m", "compile_guide", "claims", "--write", str(RECORDS))
+
+
+@command
+def history(session: nox.Session) -> None:
+    """Check the statements on older releases of MLX too (needs an index, takes long)."""
+    chosen = parse(session.posargs, passes_on=True)
+    session.run(environment(session, chosen.mlx), "-m", "compile_guide.history", *chosen.rest)
 
 
 @command

@@ -5,10 +5,10 @@ prints has to stand in the very next fence, with nothing but blank lines between
 
 - ``text``: what was printed, line by line, but for spaces at the ends of lines;
 - ``{graph}``: what ``mx.export_to_dot`` wrote, with its operations numbered instead of addressed;
-- ``{comparison} NAMES``: timings differ, so the page's numbers come from records; the block has to make
-  those comparisons.
+- ``{comparison} NAMES``: the comparisons that the block makes, as the records have them.
 
-A block without such a fence has to print nothing. Fences of ``console``, ``bash`` and the like aren't run.
+A block without such a fence has to print nothing, but for the reports of ``compare``: timings differ, so
+they are left out. Fences of ``console``, ``bash`` and the like aren't run.
 """
 
 from __future__ import annotations
@@ -123,8 +123,9 @@ import json, os, sys, tempfile, traceback
 
 page, blocks, results = sys.argv[1], json.loads(sys.stdin.read()), open(sys.argv[2], "w", encoding="utf-8")
 from compile_guide import timing
-timing.compare.__kwdefaults__["budget"] = 0.02  # what it prints isn't looked at closely
-names = {"__name__": "__main__"}
+timing.compare.__kwdefaults__["budget"] = 0.02
+timing.print = lambda report, **_: compared.append(report.split()[0])
+names, compared = {"__name__": "__main__"}, []
 for line, code in blocks:
     with tempfile.TemporaryFile() as printed:
         kept = os.dup(1)
@@ -141,7 +142,8 @@ for line, code in blocks:
         os.close(kept)
         printed.seek(0)
         text = printed.read().decode("utf-8", "backslashreplace")
-    print(json.dumps([text, error]), file=results, flush=True)
+    print(json.dumps([text, error, compared]), file=results, flush=True)
+    compared.clear()
     if error:
         break
 results.close()
@@ -170,25 +172,29 @@ def run_page(page: Path, folder: Path, kernels: Path, limit_s: float = LIMIT_S) 
         where = f"{page.name}:{found[len(seen)].line}"
         wrong.append(f"{where}: this block ended the process: {ended.reason}\n{ended.output}")
     elif ended.returncode:
-        wrong.append(f"{page.name}: after its last block the process ended with {ended.reason}\n{ended.output}")
+        wrong.append(
+            f"{page.name}: after its last block the process ended with {ended.reason}\n{ended.output}"
+        )
     return wrong
 
 
-def judge(page: Path, block: Block, printed: str, error: list[object] | None) -> Iterator[str]:
+def judge(
+    page: Path, block: Block, printed: str, error: list[object] | None, compared: list[str]
+) -> Iterator[str]:
     """Yield what is wrong with one block that ran."""
     if error:
         yield f"{page.name}:{error[0]}: this block raised {error[1]}"
         return
     have, shown = lines_of(printed), block.shown
-    if shown is None:
-        if have:
-            where = f"{page.name}:{block.line}"
-            yield "\n".join([f"{where}: what this block prints is missing from the page:", *have])
-    elif shown.kind == "{comparison}":
-        for name in sorted(set(shown.argument.split()) - set(have)):
-            yield f"{page.name}:{shown.line}: the block above makes no comparison {name!r}"
-    else:
+    if shown and shown.kind != "{comparison}":
         yield from _compare(page, shown, have)
+        return
+    if have:
+        where = f"{page.name}:{block.line}"
+        yield "\n".join([f"{where}: what this block prints is missing from the page:", *have])
+    if shown and compared and set(compared) != set(shown.argument.split()):
+        where = f"{page.name}:{shown.line - 1}"
+        yield f"{where}: the page shows {shown.argument}, but the block compared {' '.join(compared)}"
 
 
 def _compare(page: Path, shown: Fence, have: list[str]) -> Iterator[str]:

@@ -21,15 +21,22 @@ ARROWS: dict[str, set[str]] = {
     "tracing": set(),
     "child": set(),
     "claims": set(),
+    "already_compiled": set(),
     "copying": set(),
     "process": set(),
+    "releases": set(),
+    "shapeless_cases": set(),
+    "shapeless": {"shapeless_cases"},
+    "errors": {"claims"},
+    "history": {"claims", "process", "releases"},
+    "observations": {"already_compiled", "errors", "process", "record", "shapeless", "timing"},
     "machine": {"timing"},
     "record": {"machine", "timing"},
     "report": {"record", "timing"},
     "ledger": {"claims", "process", "record", "timing"},
     "recorder": {"__init__", "child", "machine", "process", "record", "timing"},
     "progress": {"recorder"},
-    "site": {"__init__", "claims", "copying", "record", "timing"},
+    "site": {"__init__", "claims", "copying", "errors", "history", "record", "timing"},
 }
 ARROWS["__main__"] = set(ARROWS) - {"site"}
 
@@ -125,8 +132,16 @@ def test_the_settings_of_sphinx_have_fewer_than_90_lines() -> None:
 @pytest.mark.parametrize(
     "path", [*(f"src/compile_guide/{name}" for name in MODULES), "conf.py", "noxfile.py"]
 )
-def test_a_function_has_at_most_40_lines(path: str) -> None:
+def test_a_function_has_at_most_40_lines_beside_its_docstring(path: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    lengths = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node) for node in functions
+    }
     assert {name: lines for name, lines in lengths.items() if lines > 40} == {}
+
+
+def docstring_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    if ast.get_docstring(function) is None:
+        return 0
+    return (function.body[0].end_lineno or 0) - function.body[0].lineno + 1

@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from compile_guide import process
@@ -39,6 +40,8 @@ SCHEMA = 1
 OUT = Path("docs", "history.json")
 SOURCE = Path(__file__).resolve().parent.parent
 LIMIT_S = 180.0
+SHARES_KERNELS = (0, 30)
+"""From this release on, checks may find each other's kernels; older ones took one kernel for another."""
 Verdicts = dict[str, tuple[bool | None, str]]
 
 
@@ -81,19 +84,33 @@ def run_version(
     if trouble:
         return Version(release, number.stdout.decode().strip(), trouble, {})
     inside = str(folder / "venv" / "bin" / "python")
+    caches: SimpleQueue[Path] = SimpleQueue()
+    for job in range(jobs):
+        caches.put(folder / f"kernels-{job}")
+    shares = order(release) >= SHARES_KERNELS
+
+    def one(claim: Claim) -> tuple[bool | None, str]:
+        cache = caches.get()
+        try:
+            kernels = cache if shares and not claim.cold else None
+            return _check(inside, claim, folder / "checks" / claim.id, limit_s, kernels)
+        finally:
+            caches.put(cache)
+
     with ThreadPoolExecutor(jobs) as pool:
-        seen = pool.map(lambda claim: _check(inside, claim, folder / "checks" / claim.id, limit_s), claims)
-        verdicts = dict(zip((claim.id for claim in claims), seen, strict=True))
+        verdicts = dict(zip((claim.id for claim in claims), pool.map(one, claims), strict=True))
     return Version(release, number.stdout.decode().strip(), "ok", verdicts)
 
 
-def _check(python: str, claim: Claim, place: Path, limit_s: float) -> tuple[bool | None, str]:
-    """Run one check; its kernel cache is its own, because old releases took one kernel for another."""
+def _check(
+    python: str, claim: Claim, place: Path, limit_s: float, kernels: Path | None
+) -> tuple[bool | None, str]:
+    """Run one check, with a kernel cache of its own unless one is given."""
     place.mkdir(parents=True)
     out = place / "seen.json"
     env = {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [python, "-m", "compile_guide.claims", claim.id, str(out)]
-    ended = process.run(argv, folder=place, limit_s=limit_s, env=env)
+    ended = process.run(argv, folder=place, limit_s=limit_s, env=env, temp=kernels)
     seen = json.loads(out.read_text(encoding="utf-8")) if out.exists() else None
     shutil.rmtree(place)
     if seen is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import Seen, claim
 from ._sources import DOCS, GUIDE, issue
-from ._tools import Counted, fused, graph, missing, near, outcome, raised
+from ._tools import Counted, fused, graph, missing, near, outcome
 
 CHAPTER = f"{DOCS}, Transformations with Compile"
 
@@ -253,22 +253,6 @@ def _(mx: Any) -> Seen:
     state[0] = mx.array([5.0])
     values.append(outer(x).item())
     return Seen(values == [1, 5], f"state 1, then 5: the outer function gives {values[0]:g}, then {values[1]:g}")
-
-
-@claim(
-    "eval-inside-grad",
-    "mx.async_eval may be used inside a compiled function.",
-    source="a common expectation",
-    answer="No: it has its own message; nothing has a value while tracing.",
-)
-def _(mx: Any) -> Seen:
-    def fun(x: Any) -> Any:
-        y = mx.exp(x)
-        mx.async_eval(y)
-        return y
-
-    message = raised(lambda: mx.compile(fun)(_input(mx)))
-    return Seen(not message, message or "no exception")
 
 
 @claim(

@@ -33,8 +33,11 @@ def read_example(script: Path, generated: Path, source: Path) -> Example:
     conf, blocks, *_ = py_source_parser.split_code_and_text_blocks(str(script))
     intro, title = gen_rst.extract_intro_and_title(str(script), blocks[0].content)
     folder = generated / script.parent.name
-    image = folder / "images" / f"sphx_glr_{script.stem}_001.svg"
-    found = image.relative_to(source).as_posix() if image.exists() else ""
+    images = [folder / "images" / f"sphx_glr_{script.stem}_001.svg"]
+    images += (folder / "images" / "thumb").glob(
+        f"sphx_glr_{script.stem}_thumb.*"
+    )  # a stand-in, without a figure
+    found = next((image.relative_to(source).as_posix() for image in images if image.exists()), "")
     page = (folder / script.stem).relative_to(source).as_posix()
     return Example(page, title, intro, tuple(conf.get("tags", ())), found)
 
@@ -42,7 +45,10 @@ def read_example(script: Path, generated: Path, source: Path) -> Example:
 def card(example: Example) -> nodes.container:
     """Return the card: figure (decoration beside the linked title), title, first paragraph."""
     made = nodes.container(classes=["guide-card", *(f"tag-{tag}" for tag in example.tags)])
-    made += themed(f"/{example.image.removesuffix('.svg')}") if example.image else []
+    if example.image.endswith("_001.svg"):
+        made += themed(f"/{example.image.removesuffix('.svg')}")
+    elif example.image:
+        made += nodes.image(uri=f"/{example.image}", alt="")
     link = addnodes.pending_xref(
         "",
         text(example.title),
