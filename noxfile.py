@@ -122,9 +122,7 @@ def probe_compiler(folder: Path) -> str | None:
         ctypes.CDLL(str(folder / "probe.so"))
     except subprocess.TimeoutExpired:
         return "it took longer than a minute"
-    except (
-        OSError
-    ) as fault:  # it can't be run, or its result can't be loaded: a temp directory mounted noexec
+    except OSError as fault:  # it can't be run, or its result can't be loaded: a temp directory mounted noexec
         return str(fault)
     return None
 

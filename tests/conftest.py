@@ -12,7 +12,6 @@ import pytest
 from compile_guide import record
 
 
-
 @pytest.fixture(autouse=True, scope="session")
 def private_kernels() -> Iterator[None]:
     """MLX keeps its CPU kernels in the temp folder: give the tests one of their own."""
@@ -41,7 +40,9 @@ def make_run(ratio: float = 2.0, pairs: int = 12, base: float = 1e-3, **more: ob
     return record.Run(**{**facts, **more})
 
 
-def make_entry(name: str = "gelu", example: str = "gelu_speedup", ratios: tuple[float, ...] = (1.9, 2, 2, 2, 2, 2.1)) -> record.Entry:
+def make_entry(
+    name: str = "gelu", example: str = "gelu_speedup", ratios: tuple[float, ...] = (1.9, 2, 2, 2, 2, 2.1)
+) -> record.Entry:
     """A comparison with one process for each ratio."""
     return record.Entry(example, name, tuple(make_run(r) for r in ratios), 8_000_000, None, "")
 

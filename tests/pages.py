@@ -58,9 +58,7 @@ class Block:
     shown: Fence | None = None
 
 
-OPENING = re.compile(
-    r"(?P<indent>\s*)(?P<ticks>`{3,}|~{3,})\s*(?P<kind>\{?[\w.+-]*\}?)\s*(?P<argument>[^`]*)"
-)
+OPENING = re.compile(r"(?P<indent>\s*)(?P<ticks>`{3,}|~{3,})\s*(?P<kind>\{?[\w.+-]*\}?)\s*(?P<argument>[^`]*)")
 CONTAINERS = re.compile(
     r"\{(?:admonition|attention|caution|danger|dropdown|hint|important|note|seealso|tab-item|tab-set|tip|warning)\}"
 )
@@ -172,15 +170,11 @@ def run_page(page: Path, folder: Path, kernels: Path, limit_s: float = LIMIT_S) 
         where = f"{page.name}:{found[len(seen)].line}"
         wrong.append(f"{where}: this block ended the process: {ended.reason}\n{ended.output}")
     elif ended.returncode:
-        wrong.append(
-            f"{page.name}: after its last block the process ended with {ended.reason}\n{ended.output}"
-        )
+        wrong.append(f"{page.name}: after its last block the process ended with {ended.reason}\n{ended.output}")
     return wrong
 
 
-def judge(
-    page: Path, block: Block, printed: str, error: list[object] | None, compared: list[str]
-) -> Iterator[str]:
+def judge(page: Path, block: Block, printed: str, error: list[object] | None, compared: list[str]) -> Iterator[str]:
     """Yield what is wrong with one block that ran."""
     if error:
         yield f"{page.name}:{error[0]}: this block raised {error[1]}"

@@ -53,14 +53,20 @@ def test_function_compiled_by_shape_is_told_apart(monkeypatch: pytest.MonkeyPatc
     def double(x: mx.array) -> mx.array:
         return x * 2
 
-    double.__globals__["__name__"], kept = "mlx.nn.test", double.__globals__["__name__"]
-    try:
-        monkeypatch.setattr(nn, "double", mx.compile(double), raising=False)
-        assert row("double") == Row("double", "function", True, False)
-        monkeypatch.setattr(nn, "double", partial(mx.compile, shapeless=True)(double))
-        assert row("double") == Row("double", "function", True, True)
-    finally:
-        double.__globals__["__name__"] = kept
+    monkeypatch.setitem(double.__globals__, "__name__", "mlx.nn.test")
+    monkeypatch.setattr(nn, "double", mx.compile(double), raising=False)
+    assert row("double") == Row("double", "function", True, False)
+    monkeypatch.setattr(nn, "double", partial(mx.compile, shapeless=True)(double))
+    assert row("double") == Row("double", "function", True, True)
+
+
+def test_gradient_has_the_same_type_and_is_not_compiled(monkeypatch: pytest.MonkeyPatch):
+    def total(x: mx.array) -> mx.array:
+        return mx.sum(x)
+
+    monkeypatch.setitem(total.__globals__, "__name__", "mlx.nn.test")
+    monkeypatch.setattr(nn, "total", mx.grad(total), raising=False)
+    assert row("total") == Row("total", "function", False)
 
 
 def test_switched_off_compilation_leaves_shapeless_open():

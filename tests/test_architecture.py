@@ -129,15 +129,11 @@ def test_the_settings_of_sphinx_have_fewer_than_90_lines() -> None:
     assert len((ROOT / "conf.py").read_text(encoding="utf-8").splitlines()) < 90
 
 
-@pytest.mark.parametrize(
-    "path", [*(f"src/compile_guide/{name}" for name in MODULES), "conf.py", "noxfile.py"]
-)
+@pytest.mark.parametrize("path", [*(f"src/compile_guide/{name}" for name in MODULES), "conf.py", "noxfile.py"])
 def test_a_function_has_at_most_40_lines_beside_its_docstring(path: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lengths = {
-        node.name: (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node) for node in functions
-    }
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node) for node in functions}
     assert {name: lines for name, lines in lengths.items() if lines > 40} == {}
 
 

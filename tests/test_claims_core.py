@@ -17,7 +17,7 @@ Runs = dict[str, list[Future[Seen]]]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """Each check on the installed MLX and on a twisted one, in processes that run ahead of the tests that wait for them."""
+    """Each check on the installed MLX and on a twisted one, running ahead of the tests that wait for them."""
     root = tmp_path_factory.mktemp("twists")
     with ThreadPoolExecutor(2) as pool:
         yield {
@@ -28,7 +28,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 
 def test_every_other_claim_has_a_twist():
-    assert {claim.id for claim in all_claims().values() if claim.topic not in OTHER_TOPICS} == {*TWISTS, *FIXED}
+    assert {claim.id for claim in all_claims().values() if claim.topic not in OTHER_TOPICS} == {
+        *TWISTS,
+        *FIXED,
+    }
 
 
 @pytest.mark.parametrize("id", list(TWISTS))

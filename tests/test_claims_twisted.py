@@ -17,7 +17,7 @@ from compile_guide.claims import Seen, all_claims
 TESTS = Path(__file__).resolve().parent
 TOPICS = {
     "backends", "boundaries", "debugging", "fusion", "habits", "indexing",
-    "layers", "metalfaiss", "numerics", "numpy_habits", "pitfalls", "threads",
+    "kernel_files", "layers", "metalfaiss", "numerics", "numpy_habits", "pitfalls", "threads",
 }  # fmt: skip
 PROGRAM = """
 import importlib, json, sys

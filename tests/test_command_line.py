@@ -81,7 +81,11 @@ def script(tmp_path: Path) -> Path:
 
 def test_copy_brings_the_script_and_the_helpers_it_imports(script: Path, tmp_path: Path) -> None:
     written = copying.copy_example(script, tmp_path / "to")
-    assert [str(p.relative_to(tmp_path / "to")) for p in written] == ["mine.py", "compile_guide/__init__.py", "compile_guide/timing.py"]
+    assert [str(p.relative_to(tmp_path / "to")) for p in written] == [
+        "mine.py",
+        "compile_guide/__init__.py",
+        "compile_guide/timing.py",
+    ]
     assert all(p.read_bytes() for p in written)
 
 

@@ -70,9 +70,7 @@ def test_a_fused_kernel_names_its_operations() -> None:
 
 
 def test_a_graph_is_said_in_words() -> None:
-    assert (
-        graphs.parse(CHAIN)[0].describe() == "x goes into Negative; Negative goes into Exp; Exp goes into y."
-    )
+    assert graphs.parse(CHAIN)[0].describe() == "x goes into Negative; Negative goes into Exp; Exp goes into y."
 
 
 def test_addresses_become_numbers_that_begin_anew_with_each_graph() -> None:
@@ -161,9 +159,7 @@ def test_a_drawing_is_the_same_each_time_and_in_the_colors_of_the_page() -> None
 
 def test_everything_is_inside_the_picture() -> None:
     boxes, arrows = drawn(DIAMOND)
-    width, height = (
-        float(n) for n in ET.fromstring(drawing.svg(boxes, arrows, "")).attrib["viewBox"].split()[2:]
-    )
+    width, height = (float(n) for n in ET.fromstring(drawing.svg(boxes, arrows, "")).attrib["viewBox"].split()[2:])
     assert all(box.x - box.width / 2 >= 0 and box.x + box.width / 2 <= width for box in boxes)
     assert all(box.y - box.height / 2 >= 0 and box.y + box.height / 2 <= height for box in boxes)
 

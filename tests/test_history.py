@@ -147,7 +147,7 @@ def test_crash_is_an_observation(tmp_path: Path):
     program.write_text("#!/bin/sh\nkill -SEGV $$\n")
     program.chmod(0o755)
     claim = all_claims()["slice-end-clipped"]
-    seen = history._check(str(program), claim, tmp_path / "check", 60)
+    seen = history._check(str(program), claim, tmp_path / "check", 60, None)
     assert seen == (None, "the check's process was ended: killed by SIGSEGV")
 
 

@@ -15,7 +15,9 @@ import pytest
 from compile_guide import machine
 
 # Written after Apple's manual page of pmset (section "-g batt"), not captured on a Mac.
-ON_BATTERY = "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t83%; discharging; 5:02 remaining present: true\n"
+ON_BATTERY = (
+    "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t83%; discharging; 5:02 remaining present: true\n"
+)
 ON_AC = "Now drawing from 'AC Power'\n"
 
 
@@ -38,7 +40,9 @@ def test_no_host_user_or_path_is_told(here: machine.Machine) -> None:
     assert "/" not in told.replace("gnu/linux", "")
 
 
-@pytest.mark.parametrize(("batt", "power"), [(ON_BATTERY, "battery"), (ON_AC, "ac"), ("", None), ("No batteries", None)])
+@pytest.mark.parametrize(
+    ("batt", "power"), [(ON_BATTERY, "battery"), (ON_AC, "ac"), ("", None), ("No batteries", None)]
+)
 def test_power_source_from_pmset(batt: str, power: str | None) -> None:
     assert machine.power(batt) == power
 

@@ -64,9 +64,7 @@ def test_without_options_the_default_build_of_mlx_is_taken(noxfile: ModuleType) 
     assert noxfile.parse([]) == noxfile.Options(BUILD, ())
 
 
-def test_the_environment_can_name_the_build_of_mlx(
-    noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_can_name_the_build_of_mlx(noxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("COMPILE_GUIDE_MLX", "cuda12")
     assert noxfile.parse([]) == noxfile.Options("cuda12")
@@ -205,9 +203,7 @@ def test_what_was_measured_here_last_is_shown_before_others(noxfile: ModuleType,
     assert noxfile.record_to_show("cpu") == "old"
 
 
-def test_a_record_that_was_measured_here_and_deleted_is_not_missed(
-    noxfile: ModuleType, checkout: Path
-) -> None:
+def test_a_record_that_was_measured_here_and_deleted_is_not_missed(noxfile: ModuleType, checkout: Path) -> None:
     (checkout / "build" / "this-record").write_text("gone\n")
     assert noxfile.record_to_show("cpu") == "new"
 
@@ -224,18 +220,14 @@ def test_a_record_named_but_missing_is_refused(
     noxfile: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMPILE_GUIDE_RECORD", "none")
-    with pytest.raises(
-        noxfile.Refusal, match=r"^COMPILE_GUIDE_RECORD=none: there is no docs/records/none\.json$"
-    ):
+    with pytest.raises(noxfile.Refusal, match=r"^COMPILE_GUIDE_RECORD=none: there is no docs/records/none\.json$"):
         noxfile.record_to_show("cpu")
 
 
 def test_without_any_record_the_reader_is_told_to_measure(noxfile: ModuleType, checkout: Path) -> None:
     for path in Path("docs/records").iterdir():
         path.unlink()
-    with pytest.raises(
-        noxfile.Refusal, match=r"^docs/records holds no record: `nox -s docs` measures this machine$"
-    ):
+    with pytest.raises(noxfile.Refusal, match=r"^docs/records holds no record: `nox -s docs` measures this machine$"):
         noxfile.record_to_show("cpu")
 
 

@@ -115,5 +115,5 @@ def test_the_tables_are_observed_in_a_process_of_their_own(tmp_path: Path) -> No
 
 
 def test_a_failing_observation_says_why(tmp_path: Path) -> None:
-    with pytest.raises(observations.ObservationError, match="the tables could not be made .still ran after"):
+    with pytest.raises(observations.ObservationError, match=r"the tables could not be made .still ran after"):
         observations.observe(tmp_path, limit_s=0.05)

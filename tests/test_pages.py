@@ -117,9 +117,7 @@ def test_what_a_child_process_prints_counts(tmp_path: Path) -> None:
     assert run_text(tmp_path, fence("python", *code) + fence("text", "5")) == []
 
 
-@pytest.mark.parametrize(
-    "opening", ["py", "python3", "pycon", "", "{code-block} python", "{literalinclude} x.py"]
-)
+@pytest.mark.parametrize("opening", ["py", "python3", "pycon", "", "{code-block} python", "{literalinclude} x.py"])
 def test_code_in_a_fence_that_is_not_run_is_refused(tmp_path: Path, opening: str) -> None:
     (fault,) = run_text(tmp_path, fence(opening, "1 / 0"))
     assert fault.startswith("page.md:1: a fence in")
@@ -220,9 +218,7 @@ the key 3 times, two times in a row
 """.splitlines()
 
 
-@pytest.mark.parametrize(
-    "said", [*FINE, "```python\nx = 3  # 3 ms\n```", "```{comparison} gelu\n:caption: 3 ms\n```"]
-)
+@pytest.mark.parametrize("said", [*FINE, "```python\nx = 3  # 3 ms\n```", "```{comparison} gelu\n:caption: 3 ms\n```"])
 def test_what_was_not_measured_or_not_typed_passes(said: str) -> None:
     assert measured_digits(Path("page.md"), f"# Title\n\n{said}\n") == []
 

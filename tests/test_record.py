@@ -120,7 +120,7 @@ def test_a_file_over_4_mb_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "big.json").open("wb") as file:
         file.truncate(2 * 10**9)
     start = time.perf_counter()
-    with pytest.raises(RecordError, match="big.json: larger than 4 MB"):
+    with pytest.raises(RecordError, match=r"big\.json: larger than 4 MB"):
         load(tmp_path / "big.json")
     assert time.perf_counter() - start < 1
 
@@ -134,7 +134,7 @@ def test_a_record_that_would_be_refused_is_not_saved(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     save(make_record(), path)
     before = path.read_bytes()
-    with pytest.raises(RecordError, match="at `\\$.id`"):
+    with pytest.raises(RecordError, match=r"at `\$\.id`"):
         save(msgspec.structs.replace(make_record(), id="../evil"), path)
     assert path.read_bytes() == before
 
@@ -149,7 +149,13 @@ def test_a_failed_save_leaves_the_old_file_and_no_partial_one(tmp_path: Path, mo
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), lambda s: st.lists(s) | st.dictionaries(st.text(), s), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+        lambda s: st.lists(s) | st.dictionaries(st.text(), s),
+        max_leaves=20,
+    )
+)
 def test_arbitrary_json_is_refused_with_one_line(data: object) -> None:
     with pytest.raises(RecordError) as caught:
         parse(json.dumps(data).encode())

@@ -62,7 +62,9 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_failing_example_is_named_with_its_reason(name: str, faulty: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_failing_example_is_named_with_its_reason(
+    name: str, faulty: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
     row = next(line for line in faulty[1].stdout.splitlines() if line.strip().startswith(f"│ {name} "))
     assert FAULTS[name][1] in row
 
@@ -97,7 +99,9 @@ def test_only_the_first_process_starts_with_an_empty_kernel_cache(tmp_path: Path
         assert [run.cache for run in runs] == ["unknown", "warm"]
     else:
         assert [run.cache for run in runs] == ["empty", "warm"]
-    if record.load(path).machine.backend == "cpu":  # a kernel build runs g++ for far longer than loading its result takes
+    if (
+        record.load(path).machine.backend == "cpu"
+    ):  # a kernel build runs g++ for far longer than loading its result takes
         assert runs[0].first_candidate_s > 5 * runs[1].first_candidate_s
 
 
@@ -126,7 +130,10 @@ def test_an_unknown_example_is_refused_with_the_known_ones(tmp_path: Path) -> No
 
 def test_a_folder_without_examples_is_refused(tmp_path: Path) -> None:
     ended = quick(tmp_path)
-    assert (ended.returncode, ended.stderr) == (2, "compile_guide: no examples under gallery: run this in the project's folder\n")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "compile_guide: no examples under gallery: run this in the project's folder\n",
+    )
 
 
 def test_compiling_switched_off_stops_before_measuring(tmp_path: Path) -> None:
@@ -146,7 +153,10 @@ def test_a_missing_compiler_stops_before_measuring(tmp_path: Path) -> None:
 
 def test_interrupting_ends_the_process_under_measurement_and_writes_nothing(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
-    gallery(tmp_path, slow=f"import os, time, pathlib; pathlib.Path({str(marker)!r}).write_text(str(os.getpid())); time.sleep(99)")
+    gallery(
+        tmp_path,
+        slow=f"import os, time, pathlib; pathlib.Path({str(marker)!r}).write_text(str(os.getpid())); time.sleep(99)",
+    )
     command = [sys.executable, "-m", "compile_guide", "record", "--no-claims"]
     env = {**os.environ, "PYTHONPATH": SRC}
     with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as running:
@@ -173,7 +183,9 @@ def test_a_later_process_that_finds_a_call_too_slow_does_not_undo_what_was_measu
 def test_a_process_that_makes_other_comparisons_is_a_failure() -> None:
     gathered = recorder.Gathered(Path("x.py"), Path("tmp"))
     assert gathered.add([make_entry("a").comparison()]) is None
-    assert gathered.add([make_entry("b").comparison()]) == "made other comparisons than in the process before: ['a', 'b']"
+    assert (
+        gathered.add([make_entry("b").comparison()]) == "made other comparisons than in the process before: ['a', 'b']"
+    )
 
 
 def test_claims_are_kept_when_they_are_not_run_again() -> None:

@@ -106,9 +106,7 @@ def test_a_share_of_copy_bandwidth_is_a_percentage(tmp_path: Path) -> None:
 
 
 def test_roles_work_in_restructuredtext_too(tmp_path: Path) -> None:
-    write(
-        tmp_path, {"docs/index.rst": "T\n=\n\n:measured:`gelu.ratio` on :machine:`chip`, :machine:`mlx`.\n"}
-    )
+    write(tmp_path, {"docs/index.rst": "T\n=\n\n:measured:`gelu.ratio` on :machine:`chip`, :machine:`mlx`.\n"})
     put_records(tmp_path, make_record(FAST))
     assert "1.23× (1.21–1.26) on Test Chip , 0.32.4 ." in build(tmp_path).text()
 
@@ -126,9 +124,7 @@ def test_roles_work_in_restructuredtext_too(tmp_path: Path) -> None:
         ("```{published} nothing\n```", "no published figure has the topic 'nothing' ["),
     ],
 )  # fmt: skip
-def test_an_unknown_name_is_a_warning_with_its_place_and_kind(
-    tmp_path: Path, markup: str, message: str
-) -> None:
+def test_an_unknown_name_is_a_warning_with_its_place_and_kind(tmp_path: Path, markup: str, message: str) -> None:
     write(tmp_path, {"docs/index.md": f"# T\n\nWords.\n\n{markup}\n", "docs/published.toml": ""})
     put_records(tmp_path)
     (warning,) = build(tmp_path).warnings
@@ -198,8 +194,8 @@ def test_comparisons_of_all_machines_stand_side_by_side(tmp_path: Path) -> None:
     site = build(tmp_path)
     assert site.text() == (
         "T ¶ Comparison Machine MLX Baseline Candidate Speed-up First call Pays"
-        " gelu Test Chip 0.32.4 1.2 ms 1.0 ms 1.23× (1.21–1.26) 500 ms after 2,200 calls"
-        " gelu Apple M9 0.33.0 2.0 ms 1.0 ms 2.0× (1.9–2.1) 500 ms after 500 calls"
+        " gelu Test Chip 0.32.4 1.2 ms 1.0 ms 1.23× (1.21–1.26) 500 ms 2,200 calls"
+        " gelu Apple M9 0.33.0 2.0 ms 1.0 ms 2.0× (1.9–2.1) 500 ms 500 calls"
         " even Apple M9 0.33.0 1.0 ms 1.0 ms no measurable difference (0.98–1.03) 500 ms never"
     )
     assert '<td class="number"><p>1.2 ms</p></td>' in site.page()
@@ -313,7 +309,7 @@ def test_a_wrong_file_of_published_figures_is_a_warning(tmp_path: Path, content:
 def fake_claims(monkeypatch: pytest.MonkeyPatch, *claims: Claim) -> None:
     """Let the site know these claims alone."""
     for module in (roles, ledger):
-        monkeypatch.setattr(module, "all_claims", lambda: {claim.id: claim for claim in claims})
+        monkeypatch.setattr(module, "known_claims", lambda: {claim.id: claim for claim in claims})
 
 
 def a_check(mx: object) -> Seen:
@@ -323,9 +319,7 @@ def a_check(mx: object) -> Seen:
 def make_claim(id: str = "one", **more: str) -> Claim:
     """A claim under a topic that there is."""
     facts = {"statement": "It compiles once.", "source": "a page", "answer": "Yes.", **more}
-    return dataclasses.replace(
-        next(iter(all_claims().values())), id=id, topic="tracing", check=a_check, **facts
-    )
+    return dataclasses.replace(next(iter(all_claims().values())), id=id, topic="tracing", check=a_check, **facts)
 
 
 LEDGER = {"docs/claims.md": "# Ledger\n\n```{claims}\n```\n"}
@@ -360,9 +354,7 @@ def test_a_claim_that_does_not_hold_is_quoted_lest_it_seem_to_refute_the_sentenc
     assert build(tmp_path).text().endswith(f"It compiles twice ( {mark} ).")
 
 
-def test_a_claim_without_ledger_page_is_a_mark_without_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_without_ledger_page_is_a_mark_without_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_claims(monkeypatch, make_claim())
     write(tmp_path, {"docs/index.md": "# T\n\nSo {claim}`one`.\n"})
     put_records(tmp_path)
@@ -378,9 +370,7 @@ def test_the_ledger_has_statement_source_answer_verdicts_and_check(
     pages = {"docs/index.md": "# T\n\nSo {claim}`one`.\n\n```{toctree}\nclaims\n```\n", **LEDGER}
     write(tmp_path, pages)
     seen = Verdict("one", True, "one trace")
-    put_records(
-        tmp_path, make_record(claims=(seen,)), other_machine(claims=(Verdict("one", False, "two traces"),))
-    )
+    put_records(tmp_path, make_record(claims=(seen,)), other_machine(claims=(Verdict("one", False, "two traces"),)))
     site = build(tmp_path)
     assert (
         "It compiles once. ✓ holds # Answer : Yes. Said by : a page Cited by : T Machine MLX Verdict Seen"
@@ -432,9 +422,7 @@ def test_text_in_a_record_is_never_read_as_markup(tmp_path: Path, monkeypatch: p
         f"```{{{name}}}\n```\n\n" for name in ("machines", "measured-on", "comparison} gelu {", "claims")
     ).replace(" {}", "")
     write(tmp_path, {"docs/index.md": page})
-    bad = machine(
-        make_record(claims=(Verdict("one", True, HOSTILE),)), chip=HOSTILE, os=HOSTILE, compiler=HOSTILE
-    )
+    bad = machine(make_record(claims=(Verdict("one", True, HOSTILE),)), chip=HOSTILE, os=HOSTILE, compiler=HOSTILE)
     put_records(tmp_path, bad)
     site = build(tmp_path)
     assert site.warnings == []
@@ -515,8 +503,7 @@ def test_a_page_with_numbers_says_by_itself_what_they_were_measured_on(tmp_path:
     put_records(tmp_path, make_record(FAST))
     site = build(tmp_path, gallery=True)
     assert (
-        site.text()
-        == "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. 1.23× (1.21–1.26)"
+        site.text() == "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. 1.23× (1.21–1.26)"
     )
     assert "Measured on" not in site.text("other")
 

@@ -296,10 +296,7 @@ def test_downloads_are_the_same_bytes_from_every_build(tmp_path: Path, site: Sit
     start(tmp_path, example=SCRIPT)
     again = rendered(tmp_path)
     old, new = (
-        {
-            file.relative_to(one.out).as_posix(): file.read_bytes()
-            for file in (one.out / "_downloads").rglob("*.*")
-        }
+        {file.relative_to(one.out).as_posix(): file.read_bytes() for file in (one.out / "_downloads").rglob("*.*")}
         for one in (site, again)
     )
     assert {Path(name).name for name in new} >= {"example.py", "example.ipynb", "example.zip"}
@@ -354,8 +351,6 @@ def test_colors_of_figures_keep_their_contrast_on_both_pages(page: str, side: in
 
 
 def test_the_dark_figure_turns_black_and_gray_round_and_keeps_other_colors() -> None:
-    light = (
-        '<svg height="1"><path style="fill: #000000; stroke: #808080"/><path style="fill: #1f77b4"/></svg>'
-    )
+    light = '<svg height="1"><path style="fill: #000000; stroke: #808080"/><path style="fill: #1f77b4"/></svg>'
     dark = light.replace("#000000", "#e6e6e6").replace("#808080", "#7d7d7d")
     assert for_dark(light) == dark.replace("<svg ", '<svg fill="#e6e6e6" ')

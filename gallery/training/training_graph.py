@@ -77,8 +77,7 @@ def start_again(model: nn.Module) -> nn.Module:
     named = tree_flatten(model.parameters())
     keys = mx.random.split(mx.random.key(0), len(named))
     drawn = [
-        (name, mx.random.normal(old.shape, scale=0.1, key=key))
-        for (name, old), key in zip(named, keys, strict=True)
+        (name, mx.random.normal(old.shape, scale=0.1, key=key)) for (name, old), key in zip(named, keys, strict=True)
     ]
     model.update(tree_unflatten(drawn))
     mx.eval(model.state)

@@ -70,7 +70,9 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
                         help="processes for an example (default: %(default)s, the fewest that give an interval)")  # fmt: skip
     parser.add_argument("--limit", type=_seconds, default=recorder.LIMIT_S, metavar="S",
                         help="seconds that one process may take (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=RECORDS, metavar="DIR", help="where records are (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=RECORDS, metavar="DIR", help="where records are (default: %(default)s)"
+    )
     parser.add_argument("--gallery", type=Path, default=Path("gallery"), metavar="DIR", help="where the examples are")
     parser.add_argument("--no-claims", action="store_true", help="measure only; keep the verdicts that the record has")
     parser.add_argument("--keep-going", action="store_true", help="write a record even if an example failed")
@@ -184,7 +186,10 @@ def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict,
     for change in found:
         table.add_row(change.claim, change.expected, change.seen, change.observed)
     console.print(table, markup=False)
-    print(f"compile_guide: if MLX changed, accept with 'python -m compile_guide claims --accept' ({file})", file=sys.stderr)
+    print(
+        f"compile_guide: if MLX changed, accept with 'python -m compile_guide claims --accept' ({file})",
+        file=sys.stderr,
+    )
     return 1
 
 

@@ -1,9 +1,10 @@
 """Which parts of ``mlx.nn`` are compiled already: found by looking at the installed package.
 
-A function is compiled if it is an object of the type that ``mx.compile`` returns. Whether it was compiled
-with ``shapeless=True`` is not written on it, so it is tried: called with a second size, a shapeless function
-is not traced again. A layer counts as compiled if its ``__call__`` uses such a function, or if an argument of
-its constructor has one as its default.
+A function is compiled if it is an object of the type that ``mx.compile`` returns and a second call doesn't
+run its body (``mx.grad`` returns that type too). Whether it was compiled with ``shapeless=True`` is not
+written on it, so it is tried: called with another size, a shapeless function is not traced again. A layer
+counts as compiled if its ``__call__`` uses such a function, or if an argument of its constructor has one as
+its default.
 """
 
 from __future__ import annotations
@@ -44,16 +45,10 @@ def already_compiled() -> tuple[Row, ...]:
     mx, nn = importlib.import_module("mlx.core"), importlib.import_module("mlx.nn")
     kind = type(mx.compile(lambda x: x))
     if isinstance(mx.exp, kind):
-        raise RuntimeError(
-            f"MLX {mx.__version__} gives compiled functions no type of their own: use a newer one"
-        )
+        raise RuntimeError(f"MLX {mx.__version__} gives compiled functions no type of their own: use a newer one")
     mx.eval(mx.array(1.0) + 1.0)  # a process whose first work is a compiled call may trace it twice
     functions = [_function(mx, name, value, kind) for name, value in _public(nn, _is_function)]
-    layers = [
-        _layer(name, value, kind)
-        for name, value in _public(nn, inspect.isclass)
-        if issubclass(value, nn.Module)
-    ]
+    layers = [_layer(name, value, kind) for name, value in _public(nn, inspect.isclass) if issubclass(value, nn.Module)]
     return tuple(functions + [row for row in layers if row.compiled])
 
 
@@ -70,15 +65,27 @@ def _is_function(value: Any) -> bool:
 
 
 def _function(mx: Any, name: str, value: Any, kind: type) -> Row:
-    compiled = isinstance(value, kind)
-    return Row(name, "function", compiled, _shapeless(mx, value) if compiled else None)
+    if not isinstance(value, kind):
+        return Row(name, "function", False)
+    more = [mx.array(0.25) for _ in _required(value)[1:]]
+    _, again, other = (_bodies_run(value, mx.ones((size,)), *more) for size in SIZES)
+    if again:
+        return Row(name, "function", not _compiling(mx))
+    return Row(name, "function", True, other == 0)
 
 
-def _shapeless(mx: Any, function: Any) -> bool | None:
-    """Call the function with two sizes; was the second not traced? None when every call runs the body."""
-    more = [mx.array(0.25) for _ in _required(function)[1:]]
-    _, again, other = (_bodies_run(function, mx.ones((size,)), *more) for size in SIZES)
-    return None if again else other == 0
+def _compiling(mx: Any) -> bool:
+    """Say whether compilation is switched on: then a second call doesn't run the body."""
+    runs: list[int] = []
+
+    def body(x: Any) -> Any:
+        runs.append(1)
+        return x
+
+    compiled = mx.compile(body)
+    for _ in range(2):
+        compiled(mx.ones((1,)))
+    return len(runs) == 1
 
 
 def _required(function: Any) -> list[str]:

@@ -77,9 +77,7 @@ def run_version(
     limit_s: float = LIMIT_S,
 ) -> Version:
     """Install a release below ``folder`` and run the checks, ``jobs`` at a time, each in its own process."""
-    number = subprocess.run(
-        [python, "-c", "import platform; print(platform.python_version())"], capture_output=True
-    )
+    number = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True)
     trouble = install(release, python, folder / "venv")
     if trouble:
         return Version(release, number.stdout.decode().strip(), trouble, {})
@@ -102,9 +100,7 @@ def run_version(
     return Version(release, number.stdout.decode().strip(), "ok", verdicts)
 
 
-def _check(
-    python: str, claim: Claim, place: Path, limit_s: float, kernels: Path | None
-) -> tuple[bool | None, str]:
+def _check(python: str, claim: Claim, place: Path, limit_s: float, kernels: Path | None) -> tuple[bool | None, str]:
     """Run one check, with a kernel cache of its own unless one is given."""
     place.mkdir(parents=True)
     out = place / "seen.json"
@@ -147,15 +143,11 @@ def load(file: Path) -> History:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
-            raise HistoryError(
-                f"{file.name}: schema {data['schema']}, this program reads {SCHEMA}; run nox -s history"
-            )
+            raise HistoryError(f"{file.name}: schema {data['schema']}, this program reads {SCHEMA}; run nox -s history")
         texts = data["observations"]
         return History(data["platform"], tuple(_expand(version, texts) for version in data["versions"]))
     except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
-        raise HistoryError(
-            f"{file.name}: not a history of MLX releases: {type(error).__name__}: {error}"
-        ) from error
+        raise HistoryError(f"{file.name}: not a history of MLX releases: {type(error).__name__}: {error}") from error
 
 
 def _expand(version: dict[str, Any], texts: list[str]) -> Version:
@@ -237,12 +229,8 @@ def _run_all(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m compile_guide.history", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--releases", metavar="A,B", help="these releases alone, as 0.21.1,0.25.2 (default: all)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m compile_guide.history", description=__doc__.splitlines()[0])
+    parser.add_argument("--releases", metavar="A,B", help="these releases alone, as 0.21.1,0.25.2 (default: all)")
     parser.add_argument("--claims", metavar="ID,ID", help="these claims alone (default: all)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"default: {OUT}")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="checks at a time (default: 2)")

@@ -20,7 +20,12 @@ WORDS = {True: "holds", False: "does not hold", None: "cannot be decided here"}
 
 
 def run_ledger(
-    claims: Sequence[Claim], folder: Path, *, jobs: int = 2, limit_s: float = LIMIT_S, show: Callable[[str], None] = print
+    claims: Sequence[Claim],
+    folder: Path,
+    *,
+    jobs: int = 2,
+    limit_s: float = LIMIT_S,
+    show: Callable[[str], None] = print,
 ) -> tuple[record.Verdict, ...]:
     """Run each check in a process of its own, ``jobs`` at a time, and return the verdicts in the claims' order.
 

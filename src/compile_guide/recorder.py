@@ -147,7 +147,12 @@ def _one_process(
 
     show(Step(gathered.name, number + 1, plan.processes))
     ended = process.run(
-        argv, folder=place, limit_s=plan.limit_s, env={SINK: str(sink), REPLAY: None, **cache}, temp=gathered.temp, tick=tick
+        argv,
+        folder=place,
+        limit_s=plan.limit_s,
+        env={SINK: str(sink), REPLAY: None, **cache},
+        temp=gathered.temp,
+        tick=tick,
     )
     if ended.timed_out or ended.returncode:
         return f"{ended.reason}: {last_line(ended.output)}" if last_line(ended.output) else ended.reason

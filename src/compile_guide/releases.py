@@ -41,9 +41,7 @@ def releases(versions: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for python in versions:
         asked = ["index", "versions", "mlx", "--only-binary", ":all:", "--python-version", python]
-        ended = subprocess.run(
-            [sys.executable, "-m", "pip", *asked], capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run([sys.executable, "-m", "pip", *asked], capture_output=True, text=True, check=False)
         for release in available(ended.stdout):
             found.setdefault(release, python)
     return dict(sorted(found.items(), key=lambda item: order(item[0])))

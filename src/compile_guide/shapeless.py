@@ -1,8 +1,8 @@
-"""The shapeless support table: which MLX functions are right under ``mx.compile(shapeless=True)`` when sizes change.
+"""The shapeless support table: which functions are right under ``shapeless=True`` as sizes change.
 
-Each function is called with one size, then with another, and compared with the plain function. What is silently wrong may
-read or write beyond an array's end, so everything runs in child processes and on the CPU: which shapes MLX infers does
-not depend on the backend.
+Each function is called with one size, then with another, and compared with the plain function. What is
+silently wrong may read or write beyond an array's end, so everything runs in child processes and on the CPU:
+which shapes MLX infers does not depend on the backend.
 
 ``python -m compile_guide.shapeless [NAME…]`` prints the table.
 """
@@ -33,7 +33,7 @@ BATCH = 12
 BEYOND = 256
 REPEATS = 100
 RISKY = ("addmm", "Linear", "= 0")
-"""Functions that were seen to write beyond an array's end get a process for each trial; for others this is the fallback."""
+"""Seen to write beyond an array's end: a process for each trial, which for others is the fallback."""
 POISON = {"MALLOC_PERTURB_": "71"}
 """Makes glibc fill memory that is freed, so that what lies beyond an array's end is never right by chance."""
 
@@ -63,7 +63,7 @@ def groups_by_name() -> dict[str, Group]:
 
 
 def support(names: Iterable[str] | None = None, *, jobs: int = 2) -> list[Row]:
-    """Try the functions (all of them, or the named ones), in ``jobs`` child processes at a time; one row each.
+    """Try the functions (all, or the named ones), in ``jobs`` child processes at a time; one row each.
 
     Raises:
         KeyError: a name is not in the table.
@@ -109,7 +109,11 @@ def _child(batch: Sequence[Trial]) -> list[tuple[str, str]] | None:
     argv = [sys.executable, "-m", "compile_guide.shapeless", "--child", request]
     try:
         ended = subprocess.run(
-            argv, capture_output=True, text=True, timeout=LIMIT_S + 5 * len(batch), env={**os.environ, "PYTHONPATH": path, **POISON}
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S + 5 * len(batch),
+            env={**os.environ, "PYTHONPATH": path, **POISON},
         )
     except subprocess.TimeoutExpired:
         return None
@@ -121,7 +125,7 @@ def _child(batch: Sequence[Trial]) -> list[tuple[str, str]] | None:
 
 
 def names(mx: Any, nn: Any) -> dict[str, Any]:
-    """Return what the table's expressions may use besides ``x``: evaluated, for unevaluated weights are another matter."""
+    """Return what expressions may use besides ``x``: evaluated, or their making would be traced as well."""
     mx.random.seed(0)
     made: dict[str, Any] = {
         "w": _counting(mx, (6, 4), "float32"),
@@ -148,7 +152,7 @@ def names(mx: Any, nn: Any) -> dict[str, Any]:
 
 
 def _counting(mx: Any, shape: Shape, dtype: str) -> Any:
-    """Return an evaluated array of rising values, followed in memory by others that show when it is read beyond its end."""
+    """Return rising values, followed in memory by others that show when they are read beyond their end."""
     size = 1
     for length in shape:
         size *= length
@@ -227,7 +231,11 @@ def child(request: str) -> None:
         fun, group = function(groups[name].cases[name], using), groups[name]
         said = judge(mx, fun, group, tuple(second))
         if len(trials) == 1 and said[0] in (RIGHT, WRONG):
-            _repeat(mx, mx.compile(fun, shapeless=True), [_counting(mx, s, group.dtype) for s in (group.first, second)])
+            _repeat(
+                mx,
+                mx.compile(fun, shapeless=True),
+                [_counting(mx, s, group.dtype) for s in (group.first, second)],
+            )
         print(json.dumps(said), flush=True)
     del kept
 

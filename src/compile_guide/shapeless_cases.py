@@ -1,7 +1,7 @@
-"""The functions of the shapeless support table, as expressions in ``x``, grouped by the sizes they are tried on.
+"""The functions of the shapeless support table, as expressions in ``x``, by the sizes they are tried on.
 
-An expression may start with assignments, separated from the result by ``;``. Besides ``mx`` and ``nn`` it may use what
-:func:`compile_guide.shapeless.names` provides: evaluated weights, layers and a random key.
+An expression may start with assignments, separated from the result by ``;``. Besides ``mx`` and ``nn`` it may
+use what :func:`compile_guide.shapeless.names` provides: evaluated weights, layers and a random key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Group:
-    """Sizes to try: the first call's, then smaller and larger ones (each axis by itself, then all), and the functions."""
+    """Functions, and their sizes: the first call's, then smaller and larger ones, axis by axis, then all."""
 
     dtype: str
     first: Shape
@@ -162,7 +162,8 @@ SEQUENCES = {
     "mx.conv1d": "mx.conv1d(x, filters)",
     "nn.Conv1d": "conv(x)",
     "nn.MultiHeadAttention": "attention(x, x, x)",
-    "mx.fast.scaled_dot_product_attention": "mx.fast.scaled_dot_product_attention(x[None], x[None], x[None], scale=1.0)",
+    "mx.fast.scaled_dot_product_attention": "mx.fast.scaled_dot_product_attention(x[None], x[None], "
+    "x[None], scale=1.0)",
     "mx.fast.rope": "mx.fast.rope(x, 8, traditional=False, base=10000.0, scale=1.0, offset=0)",
 }
 INDICES = {"nn.Embedding": "embedding(x)", "mx.take by x": "mx.take(w, x, axis=0)", "w[x]": "w[x]"}

@@ -1,4 +1,4 @@
-"""Run one check in this process: ``python -m compile_guide.claims ID FILE`` writes what it saw to FILE as JSON.
+"""Run one check in this process: ``python -m compile_guide.claims ID FILE`` writes what it saw to FILE.
 
 An exception that leaves the check is written too, as "cannot be decided", and the exit status is 1.
 """

@@ -140,9 +140,7 @@ def double_kernel(mx: Any) -> Callable[[Any], Any]:
 
     def double(x: Any) -> Any:
         size = (x.size, 1, 1)
-        out = kernel(
-            inputs=[x], grid=size, threadgroup=size, output_shapes=[x.shape], output_dtypes=[x.dtype]
-        )
+        out = kernel(inputs=[x], grid=size, threadgroup=size, output_shapes=[x.shape], output_dtypes=[x.dtype])
         return out[0]
 
     return double

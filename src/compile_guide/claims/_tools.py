@@ -1,4 +1,4 @@
-"""What several checks need: counting traces and kernels, reading a graph, catching a message, running a risky call apart."""
+"""What several checks need: counting traces and kernels, reading a graph, running a risky call apart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print("\\n" + json.dumps(result))
 
 
 class Counted:
-    """A function that counts how often its Python body ran: under ``mx.compile`` that is the number of traces."""
+    """A function that counts how often its body ran: under ``mx.compile`` that is the number of traces."""
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         """Wrap ``fun``; do so before ``mx.compile`` gets it."""
@@ -42,7 +42,7 @@ class Counted:
 
 
 def traces(mx: Any, body: Callable[..., Any], *calls: tuple[Any, ...], **options: Any) -> list[int]:
-    """Compile ``body`` and make the calls, each a tuple of arguments; return how often it was traced after each."""
+    """Compile ``body``, make the calls (tuples of arguments), and return the traces after each."""
     counted = Counted(body)
     compiled = mx.compile(counted, **options)
     runs = []
@@ -54,7 +54,7 @@ def traces(mx: Any, body: Callable[..., Any], *calls: tuple[Any, ...], **options
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child process ended: its exit status or the name of the signal that killed it, and what it returned."""
+    """How a child process ended, by exit status or the signal's name, and what it returned."""
 
     how: str
     result: Any = None
@@ -66,13 +66,13 @@ class Ended:
 
 
 def scrub(text: str) -> str:
-    """Return the text on one line, without addresses and file names: what differs from run to run is no observation."""
+    """Return the text on one line, without addresses and file names, which differ from run to run."""
     text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(text.split()))
     return re.sub(r"(?<![\w.:/])/(?:[\w.+-]+/)+[\w.+-]*", "<path>", text)
 
 
 def raised(thunk: Callable[[], Any]) -> str:
-    """Return ``Type: message`` of the exception that the call raises, and an empty text when it raises none."""
+    """Return ``Type: message`` of the exception that the call raises, empty when it raises none."""
     try:
         thunk()
     except Exception as error:  # any type is an observation
@@ -97,13 +97,13 @@ def missing(mx: Any, *names: str) -> Seen | None:
 
 
 def kernel_files() -> set[str]:
-    """Return the names of the kernels that MLX keeps in this process's temporary folder (CPU and CUDA backends)."""
+    """Return the names of the kernels that MLX keeps in the temporary folder (CPU and CUDA backends)."""
     folder = Path(tempfile.gettempdir())
     return {path.stem for suffix in KERNEL_SUFFIXES for path in folder.rglob(f"*{suffix}")}
 
 
 def kernels_built(thunk: Callable[[], Any]) -> int:
-    """Run the call and return how many kernels appeared on disk; meaningful with an empty kernel cache only."""
+    """Run the call and return how many kernels appeared on disk; for an empty kernel cache only."""
     before = kernel_files()
     thunk()
     return len(kernel_files() - before)
@@ -119,12 +119,12 @@ NO_KERNEL_FILES = Seen(None, "this backend leaves no kernel files to count")
 
 
 def by_kernels(built: list[int], holds: bool, observed: str) -> Seen:
-    """Return what was seen, or "cannot be decided" where no kernel file appeared at all (Metal; no C++ compiler)."""
+    """Return what was seen, or "cannot be decided" where no kernel file appeared at all."""
     return Seen(holds, observed) if any(built) else Seen(None, "no kernel file appeared in the temporary folder")
 
 
 def graph(mx: Any, *arrays: Any) -> list[str]:
-    """Return the names of the operations in the graph of unevaluated arrays; a fused kernel is one ``Compiled…``."""
+    """Return the operations in the graph of unevaluated arrays; a fused kernel is one ``Compiled…``."""
     dot = io.StringIO()
     mx.export_to_dot(dot, *arrays)
     return re.findall(r'\[label ="([^"]*)"', dot.getvalue())

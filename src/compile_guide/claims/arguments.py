@@ -1,4 +1,4 @@
-"""What a compiled function takes and gives back: argument types, methods, names, and switching compilation off."""
+"""What a compiled function takes and gives back: types, methods, names, and switching it off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from typing import Any
 
 from . import Seen, claim
-from ._sources import API, DOCS, GUIDE, NOTES, issue
+from ._sources import API, GUIDE, NOTES, issue
 from ._tools import Counted, in_child, near, outcome, raised
 
 
@@ -69,7 +69,13 @@ def _(mx: Any) -> Seen:
     answer="No: it is refused by its class's name; pass its value (an IntEnum passes, being an int).",
 )
 def _(mx: Any) -> Seen:
-    plain, number = _accepted(mx, enum.Enum("Mode", "SUM").SUM), _accepted(mx, enum.IntEnum("Level", "ONE").ONE)
+    class Mode(enum.Enum):
+        SUM = 1
+
+    class Level(enum.IntEnum):
+        ONE = 1
+
+    plain, number = _accepted(mx, Mode.SUM), _accepted(mx, Level.ONE)
     return Seen(plain.holds, f"Enum: {plain.observed} IntEnum: {number.observed}")
 
 
@@ -107,7 +113,7 @@ def _(mx: Any) -> Seen:
 )
 def _(mx: Any) -> Seen:
     class Model:
-        @mx.compile
+        @mx.compile  # type: ignore[untyped-decorator]  # mx may be any MLX
         def step(self, x: Any) -> Any:
             return mx.exp(x)
 
@@ -132,7 +138,10 @@ def _(mx: Any) -> Seen:
 
     model = Model()
     shown = outcome(lambda: [model.step(mx.array(0.0)) for _ in range(2)][1])
-    return Seen(model.body.runs == 1 and shown == "array(1, dtype=float32)", f"two calls, {model.body.runs} trace(s), {shown}")
+    return Seen(
+        model.body.runs == 1 and shown == "array(1, dtype=float32)",
+        f"two calls, {model.body.runs} trace(s), {shown}",
+    )
 
 
 @claim(
@@ -150,7 +159,10 @@ def _(mx: Any) -> Seen:
     name, doc = getattr(compiled, "__name__", None), getattr(compiled, "__doc__", None) or ""
     wrapped = hasattr(compiled, "__wrapped__")
     holds = name == "wave" and "exponential" in doc and compiled is not wave
-    return Seen(holds, f"__name__ {name!r}, docstring {'kept' if 'exponential' in doc else 'lost'}, __wrapped__ {wrapped}")
+    return Seen(
+        holds,
+        f"__name__ {name!r}, docstring {'kept' if 'exponential' in doc else 'lost'}, __wrapped__ {wrapped}",
+    )
 
 
 @claim(
@@ -240,14 +252,18 @@ def _(mx: Any) -> Seen:
     for _ in range(3):
         compiled()
     holds = runs[1] < 6
-    return Seen(holds, f"body runs: disabled {runs[0]}, enabled {runs[1] - runs[0]}; once given to mx.compile {wrapped.runs}")
+    return Seen(
+        holds,
+        f"body runs: disabled {runs[0]}, enabled {runs[1] - runs[0]}; once given to mx.compile {wrapped.runs}",
+    )
 
 
 @claim(
     "wrapping-run-freezes-random",
     "Giving a run() that draws its own random input to mx.compile measures the same work.",
     source=f"the repair of what the {NOTES} show",
-    answer="No: without mx.random.state captured the random input is drawn from the same state at each call; pass the input in.",
+    answer="No: without mx.random.state captured the random input is drawn from the same state at each "
+    "call; pass the input in.",
 )
 def _(mx: Any) -> Seen:
     compiled = mx.compile(lambda: mx.random.uniform(shape=(4,)))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import NEEDS_GPU, arrow, brief, compiled_graph, fake_compiler, gpu, on_linux_cpu
-from ._sources import DOCS, GUIDE, METALFAISS, issue
-from ._tools import in_child, missing, outcome, raised
-from .threads import CPU_ON_LINUX, build_one
+from ._helpers import NEEDS_GPU, arrow, compiled_graph, gpu
+from ._sources import DOCS, GUIDE, METALFAISS
+from ._tools import missing, outcome, raised
 
 NOTES_BACKENDS = f"{METALFAISS}, backend support"
 
@@ -34,7 +29,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "compile-needs-gpu",
     "mx.compile is of use on a GPU only.",
-    source=issue(2628),
+    source=GUIDE,
     answer="No: the CPU backend fuses too; what it gains there, the gallery measures.",
 )
 def _(mx: Any) -> Seen:
@@ -64,8 +59,7 @@ def _(mx: Any) -> Seen:
     "gpu-everywhere",
     "mx.gpu can be named in any build; without a GPU, MLX falls back to the CPU.",
     source="a habit from PyTorch",
-    answer="No: naming it without one raises; ask mx.is_available(mx.gpu), or leave the default device "
-    "alone.",
+    answer="No: naming it without one raises; ask mx.is_available(mx.gpu), or leave the default device alone.",
 )
 def _(mx: Any) -> Seen:
     if gpu(mx):
@@ -89,7 +83,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "metal-question-anywhere",
     "mx.metal.is_available() fails where there is no Metal.",
-    source=issue(2628),
+    source=GUIDE,
     answer="No: it answers False, so it can be asked anywhere.",
 )
 def _(mx: Any) -> Seen:
@@ -118,9 +112,8 @@ def _call_kernel(mx: Any, name: str, source: str) -> str:
 @claim(
     "metal-kernel-elsewhere",
     "mx.fast.metal_kernel is translated for other backends.",
-    source=issue(2747),
-    answer="No: it needs Metal; write a second kernel with mx.fast.cuda_kernel, or plain MLX operations "
-    "as a fallback.",
+    source="a habit from other frameworks",
+    answer="No: it needs Metal; write a second kernel with mx.fast.cuda_kernel, or plain MLX operations as a fallback.",
 )
 def _(mx: Any) -> Seen:
     if gpu(mx) == "Metal":
@@ -134,7 +127,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "cuda-kernel-elsewhere",
     "mx.fast.cuda_kernel is translated for other backends.",
-    source=issue(2747),
+    source="a habit from other frameworks",
     answer="No: it needs CUDA.",
 )
 def _(mx: Any) -> Seen:
@@ -166,9 +159,7 @@ def _(mx: Any) -> Seen:
         return raised(lambda: mx.eval(getattr(mx, name)(x, *arguments.get(name, ()), stream=mx.gpu)))
 
     failed = [name for name in CPU_ONLY if on_gpu(name)]
-    return Seen(
-        failed == list(CPU_ONLY), f"of {len(CPU_ONLY)} operations {len(failed)} fail on {gpu(mx)}: {failed}"
-    )
+    return Seen(failed == list(CPU_ONLY), f"of {len(CPU_ONLY)} operations {len(failed)} fail on {gpu(mx)}: {failed}")
 
 
 @claim(
@@ -201,76 +192,4 @@ def _(mx: Any) -> Seen:
         return NEEDS_GPU
     seen = raised(lambda: mx.eval(mx.exp(mx.array([0.1], dtype=mx.float64), stream=mx.gpu)))
     fine = raised(lambda: mx.eval(mx.exp(mx.array([0.1], dtype=mx.float64), stream=mx.cpu)))
-    return Seen(
-        bool(seen) and not fine, f"on the GPU: {seen or 'works'}; with stream=mx.cpu: {fine or 'works'}"
-    )
-
-
-def _build(mx: Any) -> list[Any]:
-    """Run a compiled function; return what it gave or raised, and how many kernel files it left."""
-    try:
-        said = str(build_one(mx))
-    except RuntimeError as error:
-        code = re.search(r"return code \d+", str(error))
-        said = f"RuntimeError: {str(error)[:43]}… {code.group() if code else ''}"
-    return [said, len(list(Path(tempfile.gettempdir()).rglob("*.so")))]
-
-
-def _with_path(mx: Any, path: str) -> Seen:
-    """Run a compiled function with an empty kernel cache and another PATH; holds when it is reported."""
-    ended = in_child(mx, _build, env={"TMPDIR": tempfile.mkdtemp(), "PATH": path})
-    if ended.how != "exit 0":
-        return Seen(True, f"the process ended with {ended.how}")
-    said, files = ended.result
-    return Seen("RuntimeError" in said, brief(f"{said}, kernel files: {files}"))
-
-
-@claim(
-    "missing-compiler-is-reported",
-    "Without a C++ compiler, MLX's CPU backend says that it can't compile.",
-    source=issue(2545),
-    answer="Not since 0.32.0: it runs the function uncompiled, without a word; older versions raised or "
-    "ended the process.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    return _with_path(mx, tempfile.mkdtemp())
-
-
-@claim(
-    "broken-compiler-is-reported",
-    "A C++ compiler that is there but fails is reported.",
-    source=issue(2566),
-    answer="Yes, where the kernel is built: a RuntimeError at mx.eval, not at the call.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    folder = fake_compiler('[ "$1" = --version ] && exit 0\necho no >&2\nexit 3')
-    return _with_path(mx, f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-def _where(mx: Any) -> list[str]:
-    build_one(mx)
-    root = Path(tempfile.gettempdir())
-    return [str(path.parent.relative_to(root)) for path in root.rglob("*.so")]
-
-
-@claim(
-    "kernels-kept-by-version",
-    "Kernels that another MLX version left in the temporary folder are told apart.",
-    source=GUIDE,
-    answer="Since 0.29 the folder's name holds the version; before, an upgrade loaded the old version's "
-    "kernels.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    folders = in_child(mx, _where, env={"TMPDIR": tempfile.mkdtemp()}).result or []
-    by_version = all(mx.__version__ in folder for folder in folders)
-    shown = ", ".join(f.replace(mx.__version__, "VERSION") for f in folders)
-    return Seen(bool(folders) and by_version, f"folder below the temporary one: {shown}")
+    return Seen(bool(seen) and not fine, f"on the GPU: {seen or 'works'}; with stream=mx.cpu: {fine or 'works'}")

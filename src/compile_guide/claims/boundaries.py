@@ -162,14 +162,10 @@ def _(mx: Any) -> Seen:
     def highest(*xs: Any) -> Any:
         left = list(xs)
         while len(left) > 1:
-            left = [
-                mx.maximum(*left[i : i + 2]) if i + 1 < len(left) else left[i] for i in range(0, len(left), 2)
-            ]
+            left = [mx.maximum(*left[i : i + 2]) if i + 1 < len(left) else left[i] for i in range(0, len(left), 2)]
         return left[0]
 
-    counts = {
-        n: len(compiled_graph(mx, highest, *(mx.ones((2,)) * i for i in range(n)))) for n in range(20, 33)
-    }
+    counts = {n: len(compiled_graph(mx, highest, *(mx.ones((2,)) * i for i in range(n)))) for n in range(20, 33)}
     most = max(n for n, count in counts.items() if count == 1)
     return Seen(
         len(set(counts.values())) == 1,

@@ -30,7 +30,8 @@ def _(mx: Any) -> Seen:
     "dead-wrapper-flushes",
     "A temporary wrapper leaves the live one's cache alone when it goes away.",
     source=f"{DOCS}, Basics of Compile (implied)",
-    answer="No: when any wrapper of a function dies, the traces of all its wrappers go with it, and the next call traces again.",
+    answer="No: when any wrapper of a function dies, the traces of all its wrappers go with it, and the "
+    "next call traces again.",
 )
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))
@@ -93,14 +94,18 @@ def _(mx: Any) -> Seen:
     del compiled
     gc.collect()
     alive = seen() is not None
-    return Seen(alive, f"wrapper alive: function {'kept' if held and kept else 'gone'}; wrapper gone: {'kept' if alive else 'gone'}")
+    return Seen(
+        alive,
+        f"wrapper alive: function {'kept' if held and kept else 'gone'}; wrapper gone: {'kept' if alive else 'gone'}",
+    )
 
 
 @claim(
     "traces-never-evicted",
     "Old traces are dropped when a function has seen many shapes.",
     source=f"a hope behind {issue(3964)} and #4464",
-    answer="No: every shape's trace is kept for as long as the function, so memory and look-up time grow with the number of shapes.",
+    answer="No: every shape's trace is kept for as long as the function, so memory and look-up time grow "
+    "with the number of shapes.",
 )
 def _(mx: Any) -> Seen:
     counted = Counted(lambda x: mx.exp(x))
@@ -109,7 +114,10 @@ def _(mx: Any) -> Seen:
         compiled(mx.zeros((n + 1,)))
     before = counted.runs
     compiled(mx.zeros((1,)))
-    return Seen(counted.runs > before, f"{before} traces for 1000 shapes; back to the first shape: {counted.runs - before} more")
+    return Seen(
+        counted.runs > before,
+        f"{before} traces for 1000 shapes; back to the first shape: {counted.runs - before} more",
+    )
 
 
 @claim(
@@ -124,7 +132,16 @@ def _(mx: Any) -> Seen:
     compiled = mx.compile(lambda x: mx.exp(x) * 2)
     call = kernels_built(lambda: kept.append(compiled(mx.zeros((4,)))))
     evaluation = kernels_built(lambda: mx.eval(*kept))
-    return by_kernels([call, evaluation], call > 0, f"kernels built by the call: {call}; by mx.eval of its result: {evaluation}")
+    return by_kernels(
+        [call, evaluation],
+        call > 0,
+        f"kernels built by the call: {call}; by mx.eval of its result: {evaluation}",
+    )
+
+
+def _builds(mx: Any, fun: Any, *inputs: Any) -> int:
+    """Call a function, evaluate its result, and return how many kernels that built."""
+    return kernels_built(lambda: mx.eval(fun(*inputs)))
 
 
 @claim(
@@ -150,10 +167,10 @@ def _(mx: Any) -> Seen:
 
 
 def _kernels_of_second(mx: Any, second: Any, expected: int, what: str) -> Seen:
-    """Call a fused function on four float32 values, then on ``second``: how many traces and kernels does that cost?"""
+    """Call a fused function on four float32 values, then on ``second``: what does that cost?"""
     counted = Counted(lambda x: mx.exp(x) * 2)
     compiled = mx.compile(counted)
-    built = [kernels_built(lambda x=x: mx.eval(compiled(x))) for x in (mx.zeros((4,)), mx.ones((4,)), second)]
+    built = [_builds(mx, compiled, x) for x in (mx.zeros((4,)), mx.ones((4,)), second)]
     holds = counted.runs == 2 and built[:2] == [1, 0] and (built[2] > 0) == (expected > 0)
     return by_kernels(built, holds, f"first, second, and an input {what}: kernels built {built}, traces {counted.runs}")
 
@@ -162,7 +179,8 @@ def _kernels_of_second(mx: Any, second: Any, expected: int, what: str) -> Seen:
     "layout-builds-kernel",
     "Inputs of the same shape and dtype never cause another build.",
     source=f"{NOTES} (the signature is count, dtype, rank and shape)",
-    answer="Not so on the CPU and GPU backends seen: a transposed input has another memory layout, which takes a kernel of its own without a trace.",
+    answer="Not so on the CPU and GPU backends seen: a transposed input has another memory layout, which "
+    "takes a kernel of its own without a trace.",
     cold=True,
 )
 def _(mx: Any) -> Seen:
@@ -171,21 +189,26 @@ def _(mx: Any) -> Seen:
     x = mx.ones((4, 3))
     turned = mx.ones((3, 4)).T
     mx.eval(x, turned)
-    built = [kernels_built(lambda y=y: mx.eval(compiled(x, y))) for y in (x, turned)]
-    return by_kernels(built, built[1] == 0, f"row-major then transposed second input: kernels built {built}, {counted.runs} trace(s)")
+    built = [_builds(mx, compiled, x, y) for y in (x, turned)]
+    return by_kernels(
+        built,
+        built[1] == 0,
+        f"row-major then transposed second input: kernels built {built}, {counted.runs} trace(s)",
+    )
 
 
 @claim(
     "functions-share-kernels",
     "Each compiled function builds kernels of its own.",
     source=GUIDE,
-    answer="No: kernels are found by their operations, dtypes and constants, so a second function with the same chain reuses the first one's.",
+    answer="No: kernels are found by their operations, dtypes and constants, so a second function with the "
+    "same chain reuses the first one's.",
     cold=True,
 )
 def _(mx: Any) -> Seen:
     functions = [lambda x: mx.exp(x) * 2, lambda value: mx.exp(value) * 2]
     compiled = [mx.compile(f) for f in functions]
-    built = [kernels_built(lambda f=f: mx.eval(f(mx.zeros((4,))))) for f in compiled]
+    built = [_builds(mx, f, mx.zeros((4,))) for f in compiled]
     return by_kernels(built, built[1] > 0, f"kernels built by the first and by the second function: {built}")
 
 
@@ -198,7 +221,7 @@ def _(mx: Any) -> Seen:
 )
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))
-    built = [kernels_built(lambda: mx.eval(mx.compile(lambda x: mx.exp(x) * 2)(x))) for _ in range(5)]
+    built = [_builds(mx, mx.compile(lambda x: mx.exp(x) * 2), x) for _ in range(5)]
     return by_kernels(built, sum(built) > 1, f"kernels built in rounds 1 to 5: {built}")
 
 
@@ -206,7 +229,8 @@ def _(mx: Any) -> Seen:
     "python-floats-build-kernels",
     "A Python float as an argument costs no more than an array.",
     source=f"a habit behind {issue(2621)} and #825",
-    answer="No: every new value is a new trace, and a new kernel because the value is written into it; pass what changes as mx.array.",
+    answer="No: every new value is a new trace, and a new kernel because the value is written into it; pass "
+    "what changes as mx.array.",
     cold=True,
 )
 def _(mx: Any) -> Seen:
@@ -215,8 +239,7 @@ def _(mx: Any) -> Seen:
     for name, kind in (("float", float), ("mx.array", mx.array)):
         counted = Counted(lambda x, scale: mx.exp(x) * scale)
         compiled = mx.compile(counted)
-        values = [kind(v) for v in (0.25, 0.5, 0.75)]
-        built = kernels_built(lambda f=compiled, values=values: [mx.eval(f(x, v)) for v in values])
+        built = sum(_builds(mx, compiled, x, kind(value)) for value in (0.25, 0.5, 0.75))
         seen[name] = (counted.runs, built)
     words = "; ".join(f"as {name} {runs} trace(s), {built} kernel(s)" for name, (runs, built) in seen.items())
     return by_kernels([b for _, b in seen.values()], seen["float"] <= seen["mx.array"], f"three values: {words}")
@@ -232,7 +255,7 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))
     functions = [mx.compile(lambda x, c=c: mx.exp(x) * c) for c in (2.0, 3.0, 2.0)]
-    built = [kernels_built(lambda f=f: mx.eval(f(x))) for f in functions]
+    built = [_builds(mx, f, x) for f in functions]
     return by_kernels(built, built == [1, 1, 0], f"kernels built for the constants 2, 3, 2: {built}")
 
 

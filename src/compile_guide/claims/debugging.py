@@ -44,9 +44,7 @@ def _print_inside(mx: Any) -> str:
 )
 def _(mx: Any) -> Seen:
     ended = in_child(mx, _print_inside)
-    return Seen(
-        ended.crashed, ended.result if ended.how == "exit 0" else f"the process ended with {ended.how}"
-    )
+    return Seen(ended.crashed, ended.result if ended.how == "exit 0" else f"the process ended with {ended.how}")
 
 
 @claim(
@@ -109,9 +107,7 @@ def _(mx: Any) -> Seen:
 )
 def _(mx: Any) -> Seen:
     seen: list[str] = []
-    message = _looking(
-        mx, lambda z: seen.append(f"{tuple(z.shape)}, {z.dtype}, size {z.size}, nbytes {z.nbytes}")
-    )
+    message = _looking(mx, lambda z: seen.append(f"{tuple(z.shape)}, {z.dtype}, size {z.size}, nbytes {z.nbytes}"))
     return Seen(bool(message), message or seen[0])
 
 
@@ -135,9 +131,7 @@ def _(mx: Any) -> Seen:
     if ended.result == "no NumPy":
         return Seen(None, "needs NumPy, which isn't installed here")
     caught = ended.how == "exit 0" and "Attempting to eval" in ended.result and "|" not in ended.result
-    return Seen(
-        caught, brief(ended.result if ended.how == "exit 0" else f"the process ended with {ended.how}")
-    )
+    return Seen(caught, brief(ended.result if ended.how == "exit 0" else f"the process ended with {ended.how}"))
 
 
 @claim(
@@ -180,8 +174,7 @@ def _(mx: Any) -> Seen:
     "return-to-inspect",
     "What you want to inspect must be returned from the compiled function.",
     source=METALFAISS,
-    answer="That works, and costs no second kernel; returning it only while looking traces the function "
-    "again.",
+    answer="That works, and costs no second kernel; returning it only while looking traces the function again.",
 )
 def _(mx: Any) -> Seen:
     def fun(x: Any) -> Any:
@@ -260,9 +253,8 @@ def _(mx: Any) -> Seen:
 @claim(
     "graph-shows-fusion",
     "One can't see what compile fused.",
-    source=issue(2509),
-    answer="One can: mx.export_to_dot writes the graph of an unevaluated result, with each fused kernel "
-    "as one node.",
+    source=GUIDE,
+    answer="One can: mx.export_to_dot writes the graph of an unevaluated result, with each fused kernel as one node.",
 )
 def _(mx: Any) -> Seen:
     names = graph(mx, mx.compile(lambda x: mx.exp(-x) + 1)(mx.zeros((2,))))

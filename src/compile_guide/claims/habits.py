@@ -18,8 +18,7 @@ HABIT = "a habit from PyTorch"
     "arrays-immutable",
     "MLX arrays are immutable.",
     source=f"{PYTORCH} and for NumPy users",
-    answer="No: x[0] = 9 changes x; what doesn't exist is a view through which another array changes "
-    "with it.",
+    answer="No: x[0] = 9 changes x; what doesn't exist is a view through which another array changes with it.",
 )
 def _(mx: Any) -> Seen:
     x = mx.arange(4)
@@ -43,9 +42,7 @@ def _(mx: Any) -> Seen:
     compiled = mx.compile(cleared)
     seen = {"eager": outcome(lambda: cleared(x).tolist()), "compiled": outcome(lambda: compiled(x).tolist())}
     shown = "; ".join(f"{name} {text}" for name, text in seen.items())
-    return Seen(
-        any(text != "[0, 1, 0, 0]" for text in seen.values()), f"y[y > 1] = 0 on [0, 1, 2, 3]: {shown}"
-    )
+    return Seen(any(text != "[0, 1, 0, 0]" for text in seen.values()), f"y[y > 1] = 0 on [0, 1, 2, 3]: {shown}")
 
 
 @claim(

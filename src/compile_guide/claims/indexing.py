@@ -20,9 +20,7 @@ def _(mx: Any) -> Seen:
     x = mx.arange(4)
     v = x[1:3]
     v[0] = 9
-    return Seen(
-        x.tolist() == [0, 9, 2, 3], f"after v = x[1:3]; v[0] = 9: x is {x.tolist()}, v is {v.tolist()}"
-    )
+    return Seen(x.tolist() == [0, 9, 2, 3], f"after v = x[1:3]; v[0] = 9: x is {x.tolist()}, v is {v.tolist()}")
 
 
 @claim(
@@ -41,15 +39,12 @@ def _(mx: Any) -> Seen:
     "out-of-bounds-raises",
     "An index out of bounds raises IndexError.",
     source=HABIT,
-    answer="No: nothing is checked, and what lies beside the array in memory comes back; test indices "
-    "yourself.",
+    answer="No: nothing is checked, and what lies beside the array in memory comes back; test indices yourself.",
 )
 def _(mx: Any) -> Seen:
     whole = mx.arange(100)
     mx.eval(whole)
-    part = whole[
-        :4
-    ]  # its neighbors in memory are the rest of the hundred, so reading past its end is harmless here
+    part = whole[:4]  # its neighbors in memory are the rest of the hundred, so reading past its end is harmless here
     mx.eval(part)
     seen = outcome(lambda: mx.take(part, mx.array([5])).tolist())
     return Seen("Error" in seen, f"element 5 of 4: {seen}")
@@ -81,8 +76,7 @@ def _(mx: Any) -> Seen:
     "nonzero",
     "mx.nonzero, mx.argwhere and mx.where(condition) find indices.",
     source=HABIT,
-    answer="No: the first two don't exist, and mx.where takes three arguments; sizes may not depend on "
-    "values.",
+    answer="No: the first two don't exist, and mx.where takes three arguments; sizes may not depend on values.",
 )
 def _(mx: Any) -> Seen:
     seen = [

@@ -1,12 +1,12 @@
-"""State that leaks out of a trace, and the two ways to keep it: return it, or name it in outputs."""
+"""State that leaks out of a trace: kept by returning it or by outputs=, broken by an exception."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS
-from ._tools import Counted, in_child, outcome
+from ._sources import DOCS, GUIDE
+from ._tools import Counted, in_child, outcome, raised
 
 
 @claim(
@@ -69,7 +69,7 @@ def _(mx: Any) -> Seen:
 
 
 def _appending(mx: Any) -> tuple[list[str], int]:
-    """Call a compiled function that appends x + y to a captured list; return the list's values after each call."""
+    """Append x + y to a captured list in a compiled function; return the list's values after each call."""
     state: list[Any] = []
 
     def fun(x: Any, y: Any) -> Any:
@@ -82,3 +82,39 @@ def _appending(mx: Any) -> tuple[list[str], int]:
         compiled(mx.array(x), mx.array(y))
         shown.append(outcome(lambda: [int(s.item()) for s in state]))
     return shown, len(state)
+
+
+@claim(
+    "exception-breaks-state",
+    "An exception in one call of a compiled function leaves the captured state as it was.",
+    source="a common expectation",
+    answer="No: if it comes while tracing, the state keeps placeholders, and every later look at it or call "
+    "with it raises.",
+)
+def _(mx: Any) -> Seen:
+    state = [mx.array([1.0])]
+    error = _break(mx, state)
+    shown = outcome(lambda: state[0].item())
+    return Seen(shown == "1.0", f"the call raises {error}; afterwards the state shows {shown}")
+
+
+@claim(
+    "exception-snapshot-repairs",
+    "Putting a copy of the state back repairs it after an exception.",
+    source=GUIDE,
+    answer="Yes: keep the old arrays (a list or tree_map copy), and put them into the same container.",
+)
+def _(mx: Any) -> Seen:
+    state = [mx.array([1.0])]
+    kept = list(state)
+    error = _break(mx, state)
+    state[:] = kept
+    shown = outcome(lambda: mx.compile(lambda: mx.abs(state[0]), inputs=state)().item())
+    return Seen(bool(error) and shown == "1.0", f"the call raises {error}; put back, a compiled call reads {shown}")
+
+
+def _break(mx: Any, state: list[Any]) -> str:
+    """Call a compiled function with a wrong shape; return the exception."""
+    compiled = mx.compile(lambda x: mx.matmul(x, state[0]), inputs=state)
+    compiled(mx.ones((1, 1)))
+    return raised(lambda: compiled(mx.ones((1, 2))))

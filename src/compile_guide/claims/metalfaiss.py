@@ -114,8 +114,7 @@ def _(mx: Any) -> Seen:
     "modulo-operators",
     "% and // must not be used on arrays; take both from mx.divmod.",
     source=NUMPY,
-    answer="They may on 0.32.4, where they agree with mx.divmod and with Python; older versions rounded "
-    "towards zero.",
+    answer="They may on 0.32.4, where they agree with mx.divmod and with Python; older versions rounded towards zero.",
 )
 def _(mx: Any) -> Seen:
     a, b = mx.array([7, -7, 7]), mx.array([2, 2, -2])
@@ -174,8 +173,7 @@ def _(mx: Any) -> Seen:
     "seed-inside",
     "mx.random.seed inside a compiled function seeds at every call.",
     source=f"{COMPILE} (which advises against it)",
-    answer="No: it runs while tracing; later calls leave the generator alone and repeat the numbers of "
-    "the first.",
+    answer="No: it runs while tracing; later calls leave the generator alone and repeat the numbers of the first.",
 )
 def _(mx: Any) -> Seen:
     def fun(x: Any) -> Any:

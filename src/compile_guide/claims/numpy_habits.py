@@ -89,8 +89,7 @@ def _(mx: Any) -> Seen:
     "operations-run-at-once",
     "An operation has been computed when its line is done.",
     source=HABIT,
-    answer="No: it is a node of a graph until something needs its value, so time a call with mx.eval "
-    "around it.",
+    answer="No: it is a node of a graph until something needs its value, so time a call with mx.eval around it.",
 )
 def _(mx: Any) -> Seen:
     x = mx.zeros((2,))
@@ -100,9 +99,7 @@ def _(mx: Any) -> Seen:
     mx.eval(y)
     left = [name for name in graph(mx, y) if name == "Exp"]
     words = [", ".join(names) or "nothing" for names in (waiting, left)]
-    return Seen(
-        "Exp" not in waiting, f"after y = exp(x) there waits: {words[0]}; after mx.eval(y): {words[1]}"
-    )
+    return Seen("Exp" not in waiting, f"after y = exp(x) there waits: {words[0]}; after mx.eval(y): {words[1]}")
 
 
 @claim(
@@ -202,9 +199,7 @@ def _(mx: Any) -> Seen:
         return [mx.random.uniform().item(), mx.random.normal().item(), mx.random.randint(0, 99).item()]
 
     same = draws() == draws()
-    return Seen(
-        not same, f"uniform, normal, randint after the same seed: {'the same' if same else 'other'} numbers"
-    )
+    return Seen(not same, f"uniform, normal, randint after the same seed: {'the same' if same else 'other'} numbers")
 
 
 @claim(

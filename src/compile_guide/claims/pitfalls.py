@@ -39,8 +39,7 @@ def _(mx: Any) -> Seen:
     "gradients-missing",
     "Gradients that lack some of the model's parameters make the optimizer fail.",
     source=PITFALLS,
-    answer="No: it updates the parameters that have one and leaves the others; a parameter too many is a "
-    "KeyError.",
+    answer="No: it updates the parameters that have one and leaves the others; a parameter too many is a KeyError.",
 )
 def _(mx: Any) -> Seen:
     nn = optional("mlx.nn")
@@ -60,8 +59,7 @@ def _(mx: Any) -> Seen:
     "closure-made-from-argument",
     "A compiled function may close over an array that was computed from its argument.",
     source=GUIDE,
-    answer="Only after mx.eval of that array: otherwise its graph leads back to the argument, and "
-    "tracing fails.",
+    answer="Only after mx.eval of that array: otherwise its graph leads back to the argument, and tracing fails.",
 )
 def _(mx: Any) -> Seen:
     x = mx.ones((3,))
@@ -109,17 +107,14 @@ def _(mx: Any) -> Seen:
     counted = Counted(lambda x: mx.exp(x))
     twice, x = mx.compile(mx.compile(counted)), mx.zeros((2,))
     values = [twice(x).tolist() for _ in range(2)]
-    return Seen(
-        values != [[1.0, 1.0]] * 2 or counted.runs != 1, f"two calls: {values}, {counted.runs} trace(s)"
-    )
+    return Seen(values != [[1.0, 1.0]] * 2 or counted.runs != 1, f"two calls: {values}, {counted.runs} trace(s)")
 
 
 @claim(
     "compile-inside-function",
     "mx.compile may be called inside a function that is called often.",
     source=f"{METALFAISS}, Compile Guide (advises against it)",
-    answer="It traces anew at each call, because the wrapper's cache dies with it: compile once, at "
-    "module level.",
+    answer="It traces anew at each call, because the wrapper's cache dies with it: compile once, at module level.",
 )
 def _(mx: Any) -> Seen:
     counted = Counted(lambda x: mx.exp(x))
@@ -174,9 +169,7 @@ def _(mx: Any) -> Seen:
 
     loop = compiled_graph(mx, each, mx.ones((8,)))
     whole = compiled_graph(mx, lambda x: mx.maximum(x, 0.1 * x), mx.ones((8,)))
-    return Seen(
-        len(loop) == len(whole), f"for 8 elements {len(loop)} operations; on the whole array {len(whole)}"
-    )
+    return Seen(len(loop) == len(whole), f"for 8 elements {len(loop)} operations; on the whole array {len(whole)}")
 
 
 @claim(

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, NOTES, issue
+from ._sources import DOCS, GUIDE, issue
 from ._tools import Counted, graph, outcome, raised
 
 
@@ -83,7 +83,8 @@ def _(mx: Any) -> Seen:
     "non-array-returns-update",
     "A Python value that a compiled function returns is computed at each call.",
     source="a common expectation",
-    answer="No: only arrays are computed again; a number, string or object returned beside them is the one of the trace.",
+    answer="No: only arrays are computed again; a number, string or object returned beside them is the one "
+    "of the trace.",
 )
 def _(mx: Any) -> Seen:
     calls = [0]
@@ -101,7 +102,8 @@ def _(mx: Any) -> Seen:
     "random-draws-differ",
     "mx.random inside a compiled function draws new numbers at each call.",
     source=f"{issue(4234)} and #3828; mlx-lm#1675",
-    answer="Not unless mx.random.state is captured as input and output: otherwise each call repeats the first one's draw.",
+    answer="Not unless mx.random.state is captured as input and output: otherwise each call repeats the "
+    "first one's draw.",
 )
 def _(mx: Any) -> Seen:
     mx.random.seed(0)
@@ -121,7 +123,10 @@ def _(mx: Any) -> Seen:
     compiled = mx.compile(counted)
     drawn = [compiled(mx.random.key(seed)).tolist() for seed in (0, 1, 0)]
     right = drawn[0] == drawn[2] != drawn[1]
-    return Seen(right and counted.runs == 1, f"keys 0, 1, 0: {'repeatable' if right else 'not repeatable'}, {counted.runs} trace(s)")
+    return Seen(
+        right and counted.runs == 1,
+        f"keys 0, 1, 0: {'repeatable' if right else 'not repeatable'}, {counted.runs} trace(s)",
+    )
 
 
 @claim(
@@ -168,7 +173,10 @@ def _(mx: Any) -> Seen:
     values = [compiled(one).item()]
     state[0] = mx.array(5.0)
     values += [compiled(x).item() for x in (one, two, one)]
-    return Seen(len(set(values)) == 1, f"state 1, then 5; old, old, new, old shape: {[f'{v:g}' for v in values]}".replace("'", ""))
+    return Seen(
+        len(set(values)) == 1,
+        f"state 1, then 5; old, old, new, old shape: {[f'{v:g}' for v in values]}".replace("'", ""),
+    )
 
 
 @claim(
@@ -196,14 +204,18 @@ def _(mx: Any) -> Seen:
     counted = Counted(lambda x, state: mx.add(x, state[0]))
     compiled = mx.compile(counted)
     values = [compiled(mx.array(1.0), [mx.array(s)]).item() for s in (1.0, 5.0)]
-    return Seen(values == [2, 6] and counted.runs == 1, f"state 1, then 5: {values[0]:g}, then {values[1]:g}; {counted.runs} trace(s)")
+    return Seen(
+        values == [2, 6] and counted.runs == 1,
+        f"state 1, then 5: {values[0]:g}, then {values[1]:g}; {counted.runs} trace(s)",
+    )
 
 
 @claim(
     "closed-array-passed-too",
     "A compiled function may be called with an array that it also closes over.",
     source="a common expectation",
-    answer="Not at the call that traces: an input that also comes in by the closure raises; pass it twice, or trace with another array.",
+    answer="Not at the call that traces: an input that also comes in by the closure raises; pass it twice, "
+    "or trace with another array.",
 )
 def _(mx: Any) -> Seen:
     shared = mx.ones((2, 2))
@@ -212,14 +224,18 @@ def _(mx: Any) -> Seen:
     later = mx.compile(lambda x: x @ shared)
     later(mx.zeros((2, 2)))
     after = raised(lambda: later(shared))
-    return Seen(not message, f"tracing call: {message or 'no exception'} A call once it is traced: {after or 'no exception'}")
+    return Seen(
+        not message,
+        f"tracing call: {message or 'no exception'} A call once it is traced: {after or 'no exception'}",
+    )
 
 
 @claim(
     "unevaluated-closure-recomputed",
     "A closed-over array is computed once, however many calls use it.",
     source="a common expectation",
-    answer="Only if it was evaluated before the trace: otherwise its whole computation becomes part of the graph of every call.",
+    answer="Only if it was evaluated before the trace: otherwise its whole computation becomes part of the "
+    "graph of every call.",
 )
 def _(mx: Any) -> Seen:
     base = mx.ones((2, 2))
@@ -230,7 +246,10 @@ def _(mx: Any) -> Seen:
             mx.eval(weight)
         found[name] = _products(mx, weight)
     words = ", ".join(f"{name} {count}" for name, count in found.items())
-    return Seen(found["never evaluated"] == found["evaluated"], f"products in the second call's graph, weight: {words}")
+    return Seen(
+        found["never evaluated"] == found["evaluated"],
+        f"products in the second call's graph, weight: {words}",
+    )
 
 
 def _products(mx: Any, weight: Any) -> int:

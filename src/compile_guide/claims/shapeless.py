@@ -7,7 +7,7 @@ from typing import Any
 
 from . import Seen, claim
 from ._sources import API, DOCS, GUIDE, issue
-from ._tools import Counted, in_child, near, outcome, raised, traces
+from ._tools import Counted, in_child, near, optional, outcome, raised, traces
 
 CHAPTER = f"{DOCS}, Shapeless Compilation"
 
@@ -23,7 +23,7 @@ def counting(mx: Any, *shape: int) -> Any:
 
 
 def second_size(mx: Any, fun: Callable[..., Any], first: tuple[int, ...], second: tuple[int, ...]) -> tuple[str, str]:
-    """Compile shapeless, call with one shape, then with another: ("right", "wrong" or "throws", and what was seen).
+    """Compile shapeless, call with one shape, then with another; return what came of it, and why.
 
     On the CPU: what is silently wrong may read beyond an array's end, and a GPU is no place for that.
     """
@@ -113,7 +113,10 @@ def _(mx: Any) -> Seen:
     for length in (2, 3):
         state[0] = mx.zeros((length,))
         shapes.append(tuple(compiled().shape))
-    return Seen(shapes == [(2,), (3,)] and counted.runs == 1, f"state of lengths 2, 3: results {shapes}, {counted.runs} trace(s)")
+    return Seen(
+        shapes == [(2,), (3,)] and counted.runs == 1,
+        f"state of lengths 2, 3: results {shapes}, {counted.runs} trace(s)",
+    )
 
 
 def _documented(mx: Any) -> Callable[[Any], Any]:
@@ -202,7 +205,7 @@ def _(mx: Any) -> Seen:
     answer="No: they throw at the first call.",
 )
 def _(mx: Any) -> Seen:
-    import mlx.nn as nn
+    nn = optional("mlx.nn")
 
     layer = nn.Dropout(0.5)
     compiled = mx.compile(lambda x: layer(x), shapeless=True)
@@ -225,7 +228,8 @@ def _(mx: Any) -> Seen:
     "shapeless-linear-smaller",
     "nn.Linear with a bias is right for a smaller batch under shapeless=True.",
     source=GUIDE,
-    answer="No on 0.31.2 and newer: it writes beyond the result and can kill the process; older versions threw. Use "
+    answer="No on 0.31.2 and newer: it writes beyond the result and can kill the process; older versions "
+    "threw. Use "
     "x @ weight.T + bias.",
 )
 def _(mx: Any) -> Seen:
@@ -235,7 +239,7 @@ def _(mx: Any) -> Seen:
 
 def linear_rows(mx: Any, first: int, second: int) -> str:
     """Call a shapeless nn.Linear with two numbers of rows, on the CPU: it may write where it must not."""
-    import mlx.nn as nn
+    nn = optional("mlx.nn")
 
     mx.set_default_device(mx.Device(mx.cpu))
     layer = nn.Linear(3, 2)
@@ -249,11 +253,12 @@ def linear_rows(mx: Any, first: int, second: int) -> str:
     "shapeless-unevaluated-weights",
     "A new layer's weights may be used under shapeless=True right away.",
     source=GUIDE,
-    answer="No: until they are evaluated, the random draw that makes them is part of the graph, and that cannot be "
+    answer="No: until they are evaluated, the random draw that makes them is part of the graph, and that "
+    "cannot be "
     "shapeless; call mx.eval(layer.parameters()) first.",
 )
 def _(mx: Any) -> Seen:
-    import mlx.nn as nn
+    nn = optional("mlx.nn")
 
     layer = nn.Linear(3, 2, bias=False)
     before = raised(lambda: mx.compile(lambda x: layer(x), shapeless=True)(mx.ones((4, 3))))

@@ -1,4 +1,4 @@
-"""shapeless=True: functions that read a shape while tracing, and whether they throw or are silently wrong afterwards."""
+"""shapeless=True: functions that read a shape while tracing, and whether they throw or go wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def _sizes(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     "shapeless-unsupported-throws",
     "Functions that cannot be compiled shapeless throw.",
     source=API,
-    answer="No: many are silently wrong instead, so compare with the plain function at several sizes before you trust one.",
+    answer="No: many are silently wrong instead, so compare with the plain function at several sizes before "
+    "you trust one.",
 )
 def _(mx: Any) -> Seen:
     seen = {name: second_size(mx, fun, *_sizes(name))[0] for name, fun in _cases(mx).items()}

@@ -1,4 +1,4 @@
-"""What a trace's key holds besides shapes and dtypes, which keys collide, and what may be an argument at all."""
+"""What a trace's key holds besides shapes and dtypes, and which keys collide."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _retraces(mx: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[
     "signature-is-shapes-only",
     "What decides about compiling again is the count, dtype, rank and shape of the inputs.",
     source=NOTES,
-    answer="Incomplete: values of Python numbers and strings, the tree of containers, the spelling of keywords and the "
+    answer="Incomplete: values of Python numbers and strings, the tree of containers, the spelling of "
+    "keywords and the "
     "default stream decide too.",
 )
 def _(mx: Any) -> Seen:
@@ -153,7 +154,7 @@ def _(mx: Any) -> Seen:
 
 
 def _collision(mx: Any, fun: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> Seen:
-    """Do two calls that differ share a trace? Holds: the second call gets its own, and so the plain function's answer."""
+    """Make two calls that differ; holds when the second gets a trace, and so an answer, of its own."""
     runs = traces(mx, fun, first, first, second)
     compiled = mx.compile(fun)
     compiled(*first)
@@ -165,7 +166,8 @@ def _collision(mx: Any, fun: Any, first: tuple[Any, ...], second: tuple[Any, ...
     "collision-nesting",
     "f([a], b) and f([a, b]) are told apart.",
     source="a common expectation",
-    answer="No: they share a trace, so a function that looks at how its arguments are grouped answers the second call like the first.",
+    answer="No: they share a trace, so a function that looks at how its arguments are grouped answers the "
+    "second call like the first.",
 )
 def _(mx: Any) -> Seen:
     def fun(group: list[Any], *rest: Any) -> Any:
@@ -204,7 +206,8 @@ def _(mx: Any) -> Seen:
     "collision-float-int-bits",
     "A float and an int are told apart as arguments.",
     source="a common expectation",
-    answer="Not if the int has the float's bits: 2.0 and 4611686018427387904 share a trace. Rare, but the key holds bits, not types.",
+    answer="Not if the int has the float's bits: 2.0 and 4611686018427387904 share a trace. Rare, but the "
+    "key holds bits, not types.",
 )
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))

@@ -1,26 +1,24 @@
-"""Threads and processes: what they share, and what each of them has to do for itself."""
+"""Threads: what they share, and what each of them has to do for itself."""
 
 from __future__ import annotations
 
-import os
+import gc
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import fake_compiler, in_thread, on_linux_cpu
+from ._helpers import in_thread
 from ._sources import GUIDE, issue
 from ._tools import Counted, by_kernels, in_child, kernels_built
-
-CPU_ON_LINUX = Seen(None, "this is about kernels built by g++, which the CPU backend on Linux does")
 
 
 @claim(
     "threads-share-traces",
     "A function compiled and called in one thread is ready for use in every other.",
-    source=issue(2133),
+    source=issue(2086),
     answer="Since 0.31.2 each thread traces for itself; before, one trace served all.",
 )
 def _(mx: Any) -> Seen:
@@ -46,7 +44,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "thread-pool-right",
     "One compiled function may be called from a pool of threads.",
-    source=f"{issue(2133)}; {issue(2086)}",
+    source=issue(2086),
     answer="Yes, if each thread evaluates what it computes: then every result is right.",
 )
 def _(mx: Any) -> Seen:
@@ -63,8 +61,7 @@ def _(mx: Any) -> Seen:
     "lazy-array-crosses-threads",
     "An array computed in one thread may be evaluated in another.",
     source=issue(3529),
-    answer="Since 0.32 only an evaluated one: call mx.eval in the thread that made it, before handing it "
-    "over.",
+    answer="Since 0.32 only an evaluated one: call mx.eval in the thread that made it, before handing it over.",
 )
 def _(mx: Any) -> Seen:
     lazy = mx.exp(mx.zeros((2,)))
@@ -82,9 +79,7 @@ def _(mx: Any) -> Seen:
     x = mx.exp(mx.zeros((2,)))
     mx.eval(x)
     seen = in_thread(lambda: (x + 1).tolist())
-    return Seen(
-        seen == [2.0, 2.0], f"exp(0) + 1, exp evaluated in the main thread, the rest in a second: {seen}"
-    )
+    return Seen(seen == [2.0, 2.0], f"exp(0) + 1, exp evaluated in the main thread, the rest in a second: {seen}")
 
 
 @claim(
@@ -128,17 +123,14 @@ def _(mx: Any) -> Seen:
         return mx.random.uniform(shape=(4,)).tolist()
 
     same = after(lambda: None) == after(lambda: mx.eval(mx.random.uniform(shape=(2,))))
-    return Seen(
-        not same, f"after a draw elsewhere the main thread draws {'the same' if same else 'other'} numbers"
-    )
+    return Seen(not same, f"after a draw elsewhere the main thread draws {'the same' if same else 'other'} numbers")
 
 
 @claim(
     "stream-crosses-threads",
     "A stream made in the main thread may be used in a worker thread.",
     source=issue(3727),
-    answer="Up to 0.31 yes; since 0.32 a stream belongs to its thread, so make it in the thread that "
-    "uses it.",
+    answer="Up to 0.31 yes; since 0.32 a stream belongs to its thread, so make it in the thread that uses it.",
 )
 def _(mx: Any) -> Seen:
     stream, x = mx.new_stream(mx.default_device()), mx.zeros((2,))
@@ -149,7 +141,7 @@ def _(mx: Any) -> Seen:
 
 
 def _draw_in_worker(mx: Any) -> Any:
-    """Draw random numbers in a thread that ends before the process does; the main thread has worked before."""
+    """Draw random numbers in a thread that ends first; the main thread has worked before."""
     mx.eval(mx.array(1.0) + 1.0)
     return in_thread(lambda: len(mx.random.uniform(shape=(4,)).tolist()))
 
@@ -170,6 +162,56 @@ def _(mx: Any) -> Seen:
 
 
 @claim(
+    "released-in-other-thread",
+    "A compiled function may be dropped in another thread than the one that called it.",
+    source=issue(3940),
+    answer="Since 0.32.2; from 0.31.2 on its traces stayed, and a new function at the same address got them.",
+)
+def _(mx: Any) -> Seen:
+    asked: SimpleQueue[int | None] = SimpleQueue()
+    made: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+    x = mx.zeros((8,))
+
+    def worker() -> None:
+        while (extra := asked.get()) is not None:
+            padded = mx.compile(lambda x, n=extra: mx.pad(x, (0, n)))
+            made.put((padded(x).size - x.size, padded))
+            del padded
+
+    thread = Thread(target=worker, daemon=True)
+    thread.start()
+    wrong = 0
+    for extra in range(20):
+        asked.put(extra)
+        seen, padded = made.get(timeout=60)
+        wrong += seen != extra
+        del padded  # here, and not in the thread that traced it
+        gc.collect()
+    asked.put(None)
+    thread.join()
+    words = "another function's result was seen" if wrong else "every function gave its own result"
+    return Seen(wrong == 0, words)
+
+
+@claim(
+    "captured-random-in-worker",
+    "With mx.random.state captured, a compiled function draws new numbers at each call, in any thread.",
+    source=issue(4234),
+    answer="Since 0.32.2; from 0.31.2 on a worker thread got the same numbers again and again.",
+)
+def _(mx: Any) -> Seen:
+    state = mx.random.state
+    compiled = mx.compile(lambda: mx.random.uniform(), inputs=state, outputs=state)
+
+    def draws() -> int:
+        return len({compiled().item() for _ in range(3)})
+
+    in_main, in_worker = draws(), in_thread(draws)
+    words = f"different numbers in 3 calls: main thread {in_main}, worker {in_worker}"
+    return Seen(in_main == in_worker == 3, words)
+
+
+@claim(
     "disable-reaches-threads",
     "mx.disable_compile() holds for all threads.",
     source=GUIDE,
@@ -184,9 +226,7 @@ def _(mx: Any) -> Seen:
         in_thread(lambda: [compiled(x) for _ in range(3)])
     finally:
         mx.enable_compile()
-    return Seen(
-        counted.runs == 3, f"switched off in the main thread, called 3 times in a second: {counted.runs} runs"
-    )
+    return Seen(counted.runs == 3, f"switched off in the main thread, called 3 times in a second: {counted.runs} runs")
 
 
 @claim(
@@ -200,89 +240,4 @@ def _(mx: Any) -> Seen:
     compiled = mx.compile(lambda x: mx.exp(x) * 2)
     first = kernels_built(lambda: mx.eval(compiled(mx.ones((3,)))))
     second = kernels_built(lambda: in_thread(lambda: mx.eval(compiled(mx.ones((3,))))))
-    return by_kernels(
-        [first], second != 0, f"kernels built: {first} in the main thread, {second} in a second"
-    )
-
-
-def build_one(mx: Any) -> Any:
-    """Build and run one fused kernel; return its value."""
-    out = mx.compile(lambda x: mx.exp(-x) + 1)(mx.zeros((2,)))
-    mx.eval(out)
-    return out.tolist()
-
-
-@claim(
-    "processes-share-kernels",
-    "Every process builds its kernels anew.",
-    source=GUIDE,
-    answer="Not on the CPU backend, which keeps them in the temporary folder: a second process builds "
-    "nothing.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    folder = tempfile.mkdtemp()
-    calls = []
-    for _ in range(2):
-        place = fake_compiler(f'echo "$@" >> {folder}/calls\nexec {real_compiler()} "$@"')
-        in_child(mx, build_one, env={"TMPDIR": folder, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"})
-        calls.append(sum("-shared" in line for line in Path(folder, "calls").read_text("utf-8").splitlines()))
-    return Seen(
-        calls[1] != calls[0], f"calls of the compiler: first process {calls[0]}, second {calls[1] - calls[0]}"
-    )
-
-
-def real_compiler() -> str:
-    """Return where the system's g++ stands."""
-    folders = os.environ["PATH"].split(os.pathsep)
-    return next(str(Path(f, "g++")) for f in folders if Path(f, "g++").exists())
-
-
-@claim(
-    "cold-start-together",
-    "Several processes may start at once on an empty kernel cache.",
-    source=issue(3940),
-    answer="Since 0.32.4, where the compiler writes to a name of its own; before, processes read each "
-    "other's half-written kernels.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    place = fake_compiler(f'echo "$@" >> "$(dirname "$0")/calls"\nexec {real_compiler()} "$@"')
-    folder = tempfile.mkdtemp()
-    in_child(mx, build_one, env={"TMPDIR": folder, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"})
-    targets = [word for line in Path(place, "calls").read_text("utf-8").splitlines() for word in line.split()]
-    written = {Path(word).name for word in targets if word.endswith(".so")}
-    kept = {path.name for path in Path(folder).rglob("*.so")}
-    direct = bool(written & kept)
-    words = "the file that others load" if direct else "a file of its own, renamed when it is complete"
-    return Seen(not direct, f"the compiler writes to {words}")
-
-
-@claim(
-    "broken-kernel-rebuilt",
-    "A damaged kernel file is built again.",
-    source=GUIDE,
-    answer="No: MLX loads what has the right name, and fails until somebody deletes the file.",
-    cold=True,
-)
-def _(mx: Any) -> Seen:
-    if not on_linux_cpu(mx):
-        return CPU_ON_LINUX
-    folder = tempfile.mkdtemp()
-    in_child(mx, build_one, env={"TMPDIR": folder})
-    for kernel in Path(folder).rglob("*.so"):
-        kernel.write_bytes(b"not a library")
-    how = [in_child(mx, _outcome_of_build, env={"TMPDIR": folder}) for _ in range(2)]
-    said = [ended.result if ended.how == "exit 0" else f"ended by {ended.how}" for ended in how]
-    return Seen(said[1] == "[2.0, 2.0]", f"first process after the damage: {said[0]}; second: {said[1]}")
-
-
-def _outcome_of_build(mx: Any) -> str:
-    try:
-        return str(build_one(mx))
-    except RuntimeError as error:
-        return f"RuntimeError: {str(error)[:34]}"
+    return by_kernels([first], second != 0, f"kernels built: {first} in the main thread, {second} in a second")

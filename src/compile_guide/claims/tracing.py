@@ -25,7 +25,10 @@ def _(mx: Any) -> Seen:
     compiled = mx.compile(counted)
     before = counted.runs
     shown = outcome(lambda: compiled(mx.array(0.0)))
-    return Seen(before == 0 and shown == "array(1, dtype=float32)", f"{before} runs at mx.compile; the call gives {shown}")
+    return Seen(
+        before == 0 and shown == "array(1, dtype=float32)",
+        f"{before} runs at mx.compile; the call gives {shown}",
+    )
 
 
 @claim(
@@ -38,7 +41,7 @@ def _(mx: Any) -> Seen:
     from functools import partial
 
     @partial(mx.compile, shapeless=True)
-    @mx.compile
+    @mx.compile  # type: ignore[untyped-decorator]  # mx may be any MLX
     def wave(x: Any) -> Any:
         return mx.cos(x)
 
@@ -96,7 +99,8 @@ def _(mx: Any) -> Seen:
     "first-work-traced-once",
     "The first call of a compiled function runs its body exactly once.",
     source=f"{DOCS} (its printed outputs assume it)",
-    answer="Not always: from 0.32.3 on, if that call is the process's first MLX work, the second call traces once more.",
+    answer="Not always: from 0.32.3 on, if that call is the process's first MLX work, the second call "
+    "traces once more.",
     first=True,
 )
 def _(mx: Any) -> Seen:
@@ -169,7 +173,8 @@ def _(mx: Any) -> Seen:
     "shape-stable-code",
     "Code whose shapes keep changing pays for compilation over and over.",
     source=NOTES,
-    answer="Yes: twenty lengths are twenty traces; pad to a few sizes, or test whether the function is right under shapeless=True.",
+    answer="Yes: twenty lengths are twenty traces; pad to a few sizes, or test whether the function is "
+    "right under shapeless=True.",
 )
 def _(mx: Any) -> Seen:
     same = traces(mx, _exp(mx), *[(mx.zeros((8,)),) for _ in range(20)])[-1]
@@ -222,7 +227,10 @@ def _(mx: Any) -> Seen:
     first, second = compiled(mx.zeros((4,))), compiled(mx.zeros((2,)))
     right = near(mx, first, mx.ones((4,))) and near(mx, second, mx.zeros((2,)))
     compiled(mx.zeros((4,)))
-    return Seen(right and counted.runs == 2, f"values {'right' if right else 'wrong'} for both sizes, {counted.runs} traces")
+    return Seen(
+        right and counted.runs == 2,
+        f"values {'right' if right else 'wrong'} for both sizes, {counted.runs} traces",
+    )
 
 
 @claim(
@@ -240,4 +248,7 @@ def _(mx: Any) -> Seen:
     counted = Counted(fun)
     compiled = mx.compile(counted)
     found = [graph(mx, compiled(mx.ones((2, 2)), n)).count("Matmul") for n in (1, 5, 5)]
-    return Seen(found == [1, 5, 5] and counted.runs == 2, f"products for 1, 5, 5 rounds: {found}, {counted.runs} traces")
+    return Seen(
+        found == [1, 5, 5] and counted.runs == 2,
+        f"products for 1, 5, 5 rounds: {found}, {counted.runs} traces",
+    )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, NOTES, issue
-from ._tools import Counted, outcome, raised
+from ._sources import DOCS, NOTES, issue
+from ._tools import Counted, optional, outcome, raised
 
 TRAINING = f"{DOCS}, Compiling Training Graphs"
 
@@ -34,9 +34,8 @@ class Setup:
 
 
 def setup(mx: Any, optimizer: str = "SGD", rate: Any = 0.5, ready: bool = True) -> Setup:
-    """Make a model with weights 1 and 2, and a step that trains it on one batch; ``ready``: the optimizer is initialized."""
-    import mlx.nn as nn
-    import mlx.optimizers as optimizers
+    """Make a model with weights 1 and 2 and a step; ``ready``: with an initialized optimizer."""
+    nn, optimizers = optional("mlx.nn"), optional("mlx.optimizers")
 
     model = nn.Linear(2, 1)
     model.update({"weight": mx.array([[1.0, 2.0]]), "bias": mx.array([0.5])})
@@ -90,7 +89,8 @@ def _(mx: Any) -> Seen:
     "step-traced-once",
     "A compiled training step is traced once.",
     source=f"{TRAINING} (implied)",
-    answer="Only if optimizer.init(model.trainable_parameters()) ran first: otherwise the first step creates the "
+    answer="Only if optimizer.init(model.trainable_parameters()) ran first: otherwise the first step "
+    "creates the "
     "optimizer's state, which is another tree, and the second step traces again.",
 )
 def _(mx: Any) -> Seen:
@@ -117,7 +117,8 @@ def _(mx: Any) -> Seen:
     "learning-rate-frozen",
     "A learning rate that is changed after compiling has no effect.",
     source="a common worry",
-    answer="It has: the learning rate is an array in the optimizer's state, which is captured, so a new one counts at the next step.",
+    answer="It has: the learning rate is an array in the optimizer's state, which is captured, so a new one "
+    "counts at the next step.",
 )
 def _(mx: Any) -> Seen:
     made = setup(mx, rate=0.0)

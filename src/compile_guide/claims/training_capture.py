@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, NOTES, issue
-from ._tools import Counted, outcome, raised
+from ._sources import GUIDE, issue
+from ._tools import optional, outcome, raised
 from .training import TRAINING, setup
 
 
@@ -18,7 +18,10 @@ from .training import TRAINING, setup
 )
 def _(mx: Any) -> Seen:
     without, captured = _masks(mx), _masks(mx, inputs=mx.random.state, outputs=mx.random.state)
-    return Seen((without, captured) == ("1", "3"), f"different masks in three calls: {without} without, {captured} with it")
+    return Seen(
+        (without, captured) == ("1", "3"),
+        f"different masks in three calls: {without} without, {captured} with it",
+    )
 
 
 @claim(
@@ -45,7 +48,7 @@ def _(mx: Any) -> Seen:
 
 def _masks(mx: Any, **captured: Any) -> str:
     """Return how many different dropout masks three calls of a compiled function give, or the exception."""
-    import mlx.nn as nn
+    nn = optional("mlx.nn")
 
     mx.random.seed(0)
     layer = nn.Dropout(0.5)
@@ -133,7 +136,7 @@ def _(mx: Any) -> Seen:
     answer="No: the mode is a Python value of the trace; compile one function for training and one for evaluation.",
 )
 def _(mx: Any) -> Seen:
-    import mlx.nn as nn
+    nn = optional("mlx.nn")
 
     layer = nn.Dropout(0.5)
     compiled = mx.compile(lambda x: layer(x), inputs=layer.state)
@@ -141,7 +144,10 @@ def _(mx: Any) -> Seen:
     dropped = [int((compiled(x) == 0).sum().item())]
     layer.eval()
     dropped.append(int((compiled(x) == 0).sum().item()))
-    return Seen(dropped[0] > 0 == dropped[1], f"values dropped: {_some(dropped[0])} in training, {_some(dropped[1])} after eval()")
+    return Seen(
+        dropped[0] > 0 == dropped[1],
+        f"values dropped: {_some(dropped[0])} in training, {_some(dropped[1])} after eval()",
+    )
 
 
 def _some(count: int) -> str:
@@ -172,16 +178,17 @@ def _(mx: Any) -> Seen:
     answer="Yes, if the layer's state is in inputs= and outputs=; in inputs= alone the statistics become placeholders.",
 )
 def _(mx: Any) -> Seen:
-    import mlx.nn as nn
-
-    shown = {}
-    for names in (("inputs", "outputs"), ("inputs",)):
-        layer = nn.BatchNorm(2)
-        compiled = mx.compile(lambda x, layer=layer: layer(x), **dict.fromkeys(names, layer.state))
-        compiled(mx.array([[1.0, 2.0], [3.0, 4.0]]))
-        shown[" and ".join(names)] = outcome(lambda layer=layer: [round(v, 5) for v in layer.running_mean.tolist()])
+    shown = {names: _running_mean(mx, names.split(" and ")) for names in ("inputs and outputs", "inputs")}
     holds = shown["inputs and outputs"] == "[0.2, 0.3]"
     return Seen(holds, "; ".join(f"{names}: {values}" for names, values in shown.items()))
+
+
+def _running_mean(mx: Any, captured: list[str]) -> str:
+    """Call a compiled BatchNorm with its state captured; return its running mean or the exception."""
+    layer = optional("mlx.nn").BatchNorm(2)
+    compiled = mx.compile(lambda x: layer(x), **dict.fromkeys(captured, layer.state))
+    compiled(mx.array([[1.0, 2.0], [3.0, 4.0]]))
+    return outcome(lambda: [round(v, 5) for v in layer.running_mean.tolist()])
 
 
 @claim(
@@ -221,7 +228,7 @@ def _(mx: Any) -> Seen:
     answer="Yes: the norm is an array, so nothing has to be looked at while tracing.",
 )
 def _(mx: Any) -> Seen:
-    import mlx.optimizers as optimizers
+    optimizers = optional("mlx.optimizers")
 
     def clipped(made: Any) -> Any:
         def step(x: Any, y: Any) -> Any:
@@ -261,10 +268,11 @@ def _(mx: Any) -> Seen:
     "wrong-batch-breaks-model",
     "After an exception in a compiled step, training can go on with the next batch.",
     source="a common expectation",
-    answer="No: an exception while tracing leaves placeholders in the model; a snapshot put back with model.update repairs it.",
+    answer="No: an exception while tracing leaves placeholders in the model; a snapshot put back with "
+    "model.update repairs it.",
 )
 def _(mx: Any) -> Seen:
-    from mlx.utils import tree_map
+    tree_map = optional("mlx.utils").tree_map
 
     made = setup(mx)
     step = mx.compile(made.step, inputs=made.state, outputs=made.state)
@@ -275,5 +283,7 @@ def _(mx: Any) -> Seen:
     made.model.update(snapshot[0])
     made.optimizer.state.update(snapshot[1])
     repaired = raised(lambda: mx.eval(step(*made.batch), made.state))
-    words = f"wrong batch: {error} Next batch: {broken or 'fine.'} After model.update(snapshot): {repaired or 'fine'}"
-    return Seen(bool(error) and not broken, words)
+    return Seen(
+        bool(error) and not broken,
+        f"wrong batch: {error} Next batch: {broken or 'fine.'} After model.update(snapshot): {repaired or 'fine'}",
+    )

@@ -1,4 +1,4 @@
-"""Transformations: grad, vmap and their kin inside and outside of mx.compile, and compiled functions inside others."""
+"""Transformations: grad, vmap and their kin inside and outside of mx.compile, and nesting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _inside(mx: Any, transform: Callable[[Any], Any]) -> Seen:
 
 
 def _outside(mx: Any, transform: Callable[[Any], Any]) -> tuple[list[int], int, bool]:
-    """transform(mx.compile(f)): body runs after two calls, fused kernels in the graph, and whether the values are right."""
+    """transform(mx.compile(f)): body runs after two calls, fused kernels, and if the values are right."""
     x = _input(mx)
     counted = Counted(_wave(mx))
     transformed = transform(mx.compile(counted))
@@ -160,7 +160,10 @@ def _(mx: Any) -> Seen:
     first = counted.runs
     value = compiled(x)
     right = near(mx, value, mx.grad(_wave(mx))(x))
-    return Seen(right and counted.runs == first, f"body runs after calls 1 and 2: {[first, counted.runs]}; values {_word(right)}")
+    return Seen(
+        right and counted.runs == first,
+        f"body runs after calls 1 and 2: {[first, counted.runs]}; values {_word(right)}",
+    )
 
 
 @claim(
@@ -170,11 +173,11 @@ def _(mx: Any) -> Seen:
     answer="Yes, compiled inside grad or around it.",
 )
 def _(mx: Any) -> Seen:
-    @mx.custom_function
+    @mx.custom_function  # type: ignore[untyped-decorator]  # mx may be any MLX
     def fun(x: Any) -> Any:
         return mx.sin(x)
 
-    @fun.vjp
+    @fun.vjp  # type: ignore[untyped-decorator]  # the same
     def _rule(primals: Any, cotangents: Any, outputs: Any) -> Any:
         return mx.full((2,), 100.0)
 
@@ -215,7 +218,8 @@ def _(mx: Any) -> Seen:
     def outer(x: Any) -> Any:
         inner(inner(x))
 
-    shown = [outcome(lambda f=f: f(mx.array(1.0))) for f in (outer, mx.compile(outer))]
+    x = mx.array(1.0)
+    shown = [outcome(lambda: outer(x)), outcome(lambda: mx.compile(outer)(x))]
     return Seen("None" not in shown, f"as printed: plain {shown[0]}, compiled {shown[1]}")
 
 
@@ -235,7 +239,10 @@ def _(mx: Any) -> Seen:
     outer(x)
     outer(x)
     names = graph(mx, outer(x))
-    return Seen(counted.runs == before, f"inner traces before {before}, after the outer's calls {counted.runs}; {', '.join(names)}")
+    return Seen(
+        counted.runs == before,
+        f"inner traces before {before}, after the outer's calls {counted.runs}; {', '.join(names)}",
+    )
 
 
 @claim(

@@ -1,7 +1,7 @@
-"""The error catalogue: messages that MLX raises around mx.compile, each with code that raises it, the reason, and the fix.
+"""The error catalogue: messages that MLX raises around mx.compile, with code, reason and fix.
 
-The entries' code and fixes are run by :func:`observe`, in a process of their own with an empty kernel cache, so that the
-page shows what this MLX says and knows that the fix works.
+The entries' code and fixes are run by :func:`observe`, in processes of their own with an empty kernel
+cache, so that the page shows what this MLX says and knows that the fix works.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from compile_guide.claims._tools import scrub
-
 from ._calls import ENTRIES as _CALLS
 from ._entry import Entry
 from ._shapes import ENTRIES as _SHAPES
@@ -26,9 +24,9 @@ ENTRIES: tuple[Entry, ...] = (*_CALLS, *_SHAPES)
 
 @dataclass(frozen=True)
 class Observation:
-    """What an entry's code did: the exception's type and message (both empty if it raised nothing), and whether the fix ran.
+    """What an entry's code raised (both texts are empty if nothing), and whether the fix ran.
 
-    A crash is a type such as ``SIGSEGV`` without a message. ``fix_ok`` is False when the fix raises or crashes.
+    A crash is a type such as ``SIGSEGV`` without a message; ``fix_ok`` is False if the fix raises or crashes.
     """
 
     message: str

@@ -9,7 +9,7 @@ from compile_guide.claims._tools import scrub
 
 
 def child(code: str) -> None:
-    """In the child: warm MLX up with one operation, run the code, print ``[type, message]`` as the last line."""
+    """Warm MLX up with one operation, run the code, print ``[type, message]`` as the last line."""
     import mlx.core as mx
 
     mx.eval(mx.array(1.0) + 1.0)

@@ -17,7 +17,8 @@ def fun(x):
 
 mx.compile(fun)(mx.ones((4,)))
 """,
-        "While a function is traced its arrays are placeholders without values, so whatever needs a value raises: print, "
+        "While a function is traced its arrays are placeholders without values, so whatever needs a value "
+        "raises: print, "
         "if, bool(), float(), item(), tolist(), np.array() and mx.eval.",
         """
 import mlx.core as mx
@@ -65,7 +66,8 @@ def fun(x):
 mx.compile(fun)(mx.ones((4,)))
 print(state)
 """,
-        "The list got a placeholder of the trace, which never has a value; the same message comes from a model whose state "
+        "The list got a placeholder of the trace, which never has a value; the same message comes from a "
+        "model whose state "
         "isn't in outputs=, and after an exception in a function with captured inputs.",
         """
 import mlx.core as mx
@@ -89,8 +91,10 @@ import mlx.core as mx
 state = (mx.array(1.0),)
 mx.compile(lambda x: x + state[0], inputs=state)(mx.ones((4,)))
 """,
-        "Only lists and dictionaries are searched for captured arrays. The message also comes when an argument is an array "
-        "that the function closes over, and from inputs=model.parameters(), which is a copy: use model.state.",
+        "Only lists and dictionaries are searched for captured arrays. The message also comes when an "
+        "argument is an array "
+        "that the function closes over, and from inputs=model.parameters(), which is a copy: use "
+        "model.state.",
         """
 import mlx.core as mx
 
@@ -107,7 +111,8 @@ import numpy as np
 
 mx.compile(lambda x: mx.exp(x))(np.ones(4))
 """,
-        "Arguments become part of the trace's key, and MLX knows how to do that for few types; objects of your own, NumPy "
+        "Arguments become part of the trace's key, and MLX knows how to do that for few types; objects of "
+        "your own, NumPy "
         "arrays and scalars, enum members, dtypes and complex numbers are refused, and None before 0.29.4.",
         """
 import mlx.core as mx
@@ -174,7 +179,8 @@ import mlx.core as mx
 
 mx.compile(lambda x, seed: mx.exp(x))(mx.ones((4,)), 2**64)
 """,
-        "A number's 64 bits are part of the key; a larger one, such as a hash or a seed, does not fit, and the message "
+        "A number's 64 bits are part of the key; a larger one, such as a hash or a seed, does not fit, and "
+        "the message "
         "doesn't say so.",
         """
 import mlx.core as mx
@@ -190,7 +196,8 @@ import mlx.core as mx
 
 mx.compile(lambda x: x[x > 0].sum())(mx.array([-1.0, 2.0]))
 """,
-        "How many values are picked depends on the data, which a graph of fixed shapes cannot say; uncompiled code raises "
+        "How many values are picked depends on the data, which a graph of fixed shapes cannot say; "
+        "uncompiled code raises "
         "the same.",
         """
 import mlx.core as mx

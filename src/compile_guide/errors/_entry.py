@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """One kind of message: the smallest code that raises it, why it is raised, and code that does what was meant."""
+    """One kind of message: the smallest code that raises it, why, and code that does what was meant."""
 
     id: str
     title: str

@@ -13,7 +13,8 @@ import mlx.core as mx
 
 mx.compile(lambda x: x[:, 1:], shapeless=True)(mx.ones((4, 3)))
 """,
-        "The operation named in the message cannot compute its output's shape from its inputs' shapes; slices, random "
+        "The operation named in the message cannot compute its output's shape from its inputs' shapes; "
+        "slices, random "
         "draws, split and pad are among them (see the support table).",
         """
 import mlx.core as mx
@@ -31,7 +32,8 @@ fun = mx.compile(lambda x: x.reshape(x.shape[0] * x.shape[1], -1), shapeless=Tru
 fun(mx.ones((2, 3, 4)))
 fun(mx.ones((5, 5, 3)))
 """,
-        "x.shape[0] * x.shape[1] is a Python number, fixed by the first call. For sizes that happen to fit, the result is "
+        "x.shape[0] * x.shape[1] is a Python number, fixed by the first call. For sizes that happen to fit, "
+        "the result is "
         "silently wrong instead.",
         """
 import mlx.core as mx
@@ -91,7 +93,8 @@ import mlx.core as mx
 
 pickle.dumps(mx.compile(operator.neg))
 """,
-        "A compiled function belongs to its process's trace cache and has no form to be sent; send the plain function and "
+        "A compiled function belongs to its process's trace cache and has no form to be sent; send the "
+        "plain function and "
         "compile it where it arrives.",
         """
 import operator
@@ -137,7 +140,8 @@ os.environ["PATH"] = f"{Path('bin').absolute()}:{os.environ['PATH']}"
 y = mx.compile(lambda x: mx.exp(x) * 2)(mx.ones((4,)))
 mx.eval(y)
 """,
-        "The CPU backend builds each fused kernel with g++ when its result is evaluated, not when the function is called. "
+        "The CPU backend builds each fused kernel with g++ when its result is evaluated, not when the "
+        "function is called. "
         "Without any g++, newer versions run the function uncompiled instead, without a word.",
         """
 import mlx.core as mx

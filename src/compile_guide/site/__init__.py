@@ -54,9 +54,7 @@ def _merge(app: Sphinx, env: BuildEnvironment, pages: set[str], other: BuildEnvi
 def _updated(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
     """Return pages to be written again because a place that they link to, or a page citing them, is new."""
     noted = nodes.notes(env)
-    state = {
-        page: (frozenset(n.places), frozenset(n.cites)) for page, n in noted.items() if n.places or n.cites
-    }
+    state = {page: (frozenset(n.places), frozenset(n.cites)) for page, n in noted.items() if n.places or n.cites}
     before = getattr(env, "compile_guide_state", None)
     env.compile_guide_state = state  # type: ignore[attr-defined]
     return [] if before in (None, state) else list(noted)

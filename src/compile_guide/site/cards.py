@@ -34,9 +34,7 @@ def read_example(script: Path, generated: Path, source: Path) -> Example:
     intro, title = gen_rst.extract_intro_and_title(str(script), blocks[0].content)
     folder = generated / script.parent.name
     images = [folder / "images" / f"sphx_glr_{script.stem}_001.svg"]
-    images += (folder / "images" / "thumb").glob(
-        f"sphx_glr_{script.stem}_thumb.*"
-    )  # a stand-in, without a figure
+    images += (folder / "images" / "thumb").glob(f"sphx_glr_{script.stem}_thumb.*")  # a stand-in, without a figure
     found = next((image.relative_to(source).as_posix() for image in images if image.exists()), "")
     page = (folder / script.stem).relative_to(source).as_posix()
     return Example(page, title, intro, tuple(conf.get("tags", ())), found)

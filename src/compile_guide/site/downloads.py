@@ -27,9 +27,7 @@ def rewrite_downloads(folder: Path) -> None:
         parts: dict[str, bytes] = {}
         for script in scripts:
             file = script.with_suffix(".ipynb") if notebooks else script
-            parts |= {
-                name: data for name, data in parts_of(script).items() if name.startswith("compile_guide/")
-            }
+            parts |= {name: data for name, data in parts_of(script).items() if name.startswith("compile_guide/")}
             parts[file.name] = file.read_bytes()
         write_zip(archive, parts)
 

@@ -79,9 +79,7 @@ def _n(value: float) -> str:
 
 
 def _text(x: float, y: float, text: str, more: str = 'text-anchor="middle"') -> str:
-    return (
-        f'<text x="{_n(x)}" y="{_n(y)}" fill="currentColor" stroke="none" {more}>{html.escape(text)}</text>'
-    )
+    return f'<text x="{_n(x)}" y="{_n(y)}" fill="currentColor" stroke="none" {more}>{html.escape(text)}</text>'
 
 
 def _box(box: Box) -> str:

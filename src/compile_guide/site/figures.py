@@ -43,9 +43,7 @@ def style() -> dict[str, Any]:
 def for_dark(svg: str) -> str:
     """Return the figure for a dark page: the style's colors exchanged, grays turned round, others kept."""
     svg = re.sub(r"#[0-9a-f]{6}", lambda found: _dark(found[0]), svg)
-    return svg.replace(
-        "<svg ", f'<svg fill="{_dark("#000000")}" ', 1
-    )  # black is SVG's default, and never written
+    return svg.replace("<svg ", f'<svg fill="{_dark("#000000")}" ', 1)  # black is SVG's default, and never written
 
 
 def _dark(color: str) -> str:
@@ -74,8 +72,7 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         dark.write_text(for_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
         source = Path(gallery_conf["src_dir"])
         parts += [
-            _image(file.relative_to(source), alt, f"only-{word}")
-            for file, word in ((light, "light"), (dark, "dark"))
+            _image(file.relative_to(source), alt, f"only-{word}") for file, word in ((light, "light"), (dark, "dark"))
         ]
     pyplot.close("all")
     return "\n".join(parts)

@@ -86,9 +86,7 @@ def forbid_exit() -> None:
         try:
             run(self)
         except SystemExit as error:
-            raise RuntimeError(
-                f"the example ended itself before its last line (exit status {error.code})"
-            ) from error
+            raise RuntimeError(f"the example ended itself before its last line (exit status {error.code})") from error
 
     __call__.forbids_exit = True  # type: ignore[attr-defined]
     gen_rst._exec_once.__call__ = __call__

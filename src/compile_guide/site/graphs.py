@@ -95,9 +95,7 @@ def _graph(text: str) -> Graph:
     between = set(maker) & users
     direct = [(maker.get(tail, tail), head) for tail, head in edges if head not in between]
     ends = dict.fromkeys(name for edge in direct for name in edge if name not in labels)
-    boxes = {name: Box((name,), "round") for name in ends} | {
-        op: _operation(label) for op, label in labels.items()
-    }
+    boxes = {name: Box((name,), "round") for name in ends} | {op: _operation(label) for op, label in labels.items()}
     if not 0 < len(boxes) <= MOST_NODES:
         raise ValueError(f"a graph of {len(boxes)} boxes can't be drawn; 1 to {MOST_NODES} can")
     return Graph(boxes, tuple(dict.fromkeys(direct)))
@@ -214,12 +212,8 @@ class GraphDirective(SphinxDirective):
         try:
             graphs = parse(dot)
             if len(captions) != len(graphs):
-                raise ValueError(
-                    f"{len(graphs)} graphs need as many captions, separated by '|', not {len(captions)}"
-                )
-            figures = [
-                figure(*draw(g), caption, g.describe()) for g, caption in zip(graphs, captions, strict=True)
-            ]
+                raise ValueError(f"{len(graphs)} graphs need as many captions, separated by '|', not {len(captions)}")
+            figures = [figure(*draw(g), caption, g.describe()) for g, caption in zip(graphs, captions, strict=True)]
         except ValueError as error:
             warn(str(error), "graph", self.get_location())
             return []

@@ -123,9 +123,7 @@ def python_items() -> Iterator[Item]:
         yield Item(module_name, "py:module", f"library/{module_name}.html#module-{module_name}")
         for name, role in _members(importlib.import_module(module_name), module_name):
             yield Item(name, role, f"library/{module_name}.html#{name}")
-    yield from (
-        Item(name, "py:data", f"library/{name.partition('.')[0]}.html#{name}") for name in PYTHON_DATA
-    )
+    yield from (Item(name, "py:data", f"library/{name.partition('.')[0]}.html#{name}") for name in PYTHON_DATA)
 
 
 def numpy_items() -> Iterator[Item]:
@@ -180,9 +178,7 @@ def _members(module: ModuleType, prefix: str) -> Iterator[tuple[str, str]]:
 def _belongs(module: ModuleType, name: str, value: Any) -> bool:
     """Whether the value is the module's own; ``mlx.optimizers`` also holds functions of ``mlx.utils``."""
     home = getattr(value, "__module__", None)
-    return (
-        name in getattr(module, "__all__", ()) or home is None or f"{home}.".startswith(f"{module.__name__}.")
-    )
+    return name in getattr(module, "__all__", ()) or home is None or f"{home}.".startswith(f"{module.__name__}.")
 
 
 def inventory(project: str, number: str, items: Iterable[Item]) -> bytes:

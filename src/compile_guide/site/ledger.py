@@ -8,7 +8,7 @@ from itertools import groupby
 
 from docutils import nodes
 
-from compile_guide.claims import Claim, all_claims
+from compile_guide.claims import Claim
 from compile_guide.record import Record
 from compile_guide.site.nodes import (
     Cell,
@@ -22,6 +22,7 @@ from compile_guide.site.nodes import (
     text,
     warn,
 )
+from compile_guide.site.roles import known_claims
 from compile_guide.site.tables import RecordsDirective, machine_link
 from compile_guide.site.wording import verdict, verdict_of
 
@@ -35,13 +36,10 @@ class Ledger(RecordsDirective):
         """Return the sections; a topic that there isn't is warned of."""
         found, shown = self.shelf(), self.shelf().shown
         topics = {
-            topic: list(group)
-            for topic, group in groupby(all_claims().values(), key=lambda claim: claim.topic)
+            topic: list(group) for topic, group in groupby(known_claims().values(), key=lambda claim: claim.topic)
         }
         for unknown in set(self.arguments) - set(topics):
-            warn(
-                f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location()
-            )
+            warn(f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location())
         made: list[nodes.Node] = []
         for topic, claims in topics.items():
             if topic in (self.arguments or topics):
@@ -68,12 +66,8 @@ class Ledger(RecordsDirective):
         place = f"claim-{claim.id}"
         note(self.env).places.add(place)
         word, mark = verdict(verdict_of(shown, claim.id))
-        permalink = nodes.reference(
-            "#", "#", refid=place, classes=["permalink"], reftitle="Link to this claim"
-        )
-        head = paragraph(
-            text(claim.statement, "statement"), " ", text(mark, "claim", f"claim-{word}"), " ", permalink
-        )
+        permalink = nodes.reference("#", "#", refid=place, classes=["permalink"], reftitle="Link to this claim")
+        head = paragraph(text(claim.statement, "statement"), " ", text(mark, "claim", f"claim-{word}"), " ", permalink)
         about = fields(self._facts(claim))
         code = folded("The check", literal_block(source_of(claim), "python"), paragraph(*_run_it(claim)))
         parts = [head, about, *self._seen(claim, records), code]

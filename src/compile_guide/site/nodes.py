@@ -126,9 +126,7 @@ class ResolvePlaces(SphinxPostTransform):
         where = {place: page for page, noted in sorted(notes(self.env).items()) for place in noted.places}
         for link in list(self.document.findall(place_link)):
             page = where.get(link["key"])
-            link.replace_self(
-                self._reference(page, f"#{link['key']}", link.children) if page else link.children
-            )
+            link.replace_self(self._reference(page, f"#{link['key']}", link.children) if page else link.children)
         for listed in list(self.document.findall(citations)):
             listed.replace_self(self._cited(listed["claim"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
@@ -51,7 +52,9 @@ class ShapelessSupport(RecordsDirective):
 
     @staticmethod
     def _outcome(outcome: str) -> nodes.inline:
-        kind = "holds" if outcome == "right" else "fails" if outcome in ("silently wrong", "ends the process") else "open"
+        kind = (
+            "holds" if outcome == "right" else "fails" if outcome in ("silently wrong", "ends the process") else "open"
+        )
         return text(OUTCOMES.get(outcome, outcome), "claim", f"claim-{kind}")
 
     @staticmethod
@@ -75,7 +78,9 @@ class AlreadyCompiled(RecordsDirective):
         compiled, plain = ([r for r in functions if r.compiled is which] for which in (True, False))
         words = {True: "yes", False: "no", None: "can't be observed"}
         rows: list[list[Cell]] = [[_nn(r.name), words[r.shapeless]] for r in compiled]
-        layers: list[list[Cell]] = [[_nn(r.name), ", ".join(r.through)] for r in shown.tables.ready if r.kind == "layer"]
+        layers: list[list[Cell]] = [
+            [_nn(r.name), ", ".join(r.through)] for r in shown.tables.ready if r.kind == "layer"
+        ]
         plain_names = ", ".join(r.name for r in plain)
         return [
             paragraph(f"MLX {shown.machine.mlx} has {len(compiled)} compiled functions in mlx.nn."),
@@ -106,7 +111,11 @@ class ErrorCatalogue(RecordsDirective):
         section += paragraph(nodes.strong(entry.title, entry.title))
         if said:
             section += literal_block(f"{said.type}: {said.message}".rstrip(": "), "text")
-        section += [paragraph("Code that raises it:"), literal_block(entry.code.strip(), "python"), paragraph(entry.why)]
+        section += [
+            paragraph("Code that raises it:"),
+            literal_block(entry.code.strip(), "python"),
+            paragraph(entry.why),
+        ]
         section += [paragraph("Instead:"), literal_block(entry.fix.strip(), "python")]
         section += self._seen(entry, records)
         self.state.document.note_explicit_target(section)
@@ -152,7 +161,9 @@ class VersionHistory(SphinxDirective):
         able = [version for version in history.versions if version.status == "ok"]
         changed = sorted({turn.claim for turn in turns(history)})
         return [
-            paragraph(f"{len(able)} releases of MLX, {history.platform}, {len(able[-1].verdicts) if able else 0} claims each."),
+            paragraph(
+                f"{len(able)} releases of MLX, {history.platform}, {len(able[-1].verdicts) if able else 0} claims each."
+            ),
             *self._not_run(history),
             *self._in_words(history, able),
             self._grid("Claims whose verdict changed", changed, able),
@@ -167,7 +178,7 @@ class VersionHistory(SphinxDirective):
 
     def _in_words(self, history: History, able: list[Version]) -> list[nodes.Node]:
         """One section a release: what is different from the release tried before it."""
-        before = {new.mlx: old.mlx for old, new in zip(able, able[1:], strict=False)}
+        before = {new.mlx: old.mlx for old, new in pairwise(able)}
         made: list[nodes.Node] = []
         for release in before:
             here = [turn for turn in turns(history) if turn.release == release]

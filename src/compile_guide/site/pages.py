@@ -18,9 +18,7 @@ from compile_guide.site.roles import shelf_of
 from compile_guide.site.tables import measured_on
 
 Kind = TypeVar("Kind", bound=nodes.Element)
-CARD = re.compile(
-    r"""sphx-glr-thumbcontainer" (?:data-sgtags='(?P<tags>[^']*)' )?tooltip="(?P<intro>[^"]*)">"""
-)
+CARD = re.compile(r"""sphx-glr-thumbcontainer" (?:data-sgtags='(?P<tags>[^']*)' )?tooltip="(?P<intro>[^"]*)">""")
 
 
 def mend_page(app: Sphinx, doctree: nodes.document) -> None:

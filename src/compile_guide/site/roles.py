@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from docutils import nodes
@@ -9,7 +10,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
-from compile_guide.claims import all_claims
+from compile_guide.claims import Claim, all_claims
 from compile_guide.site.nodes import note, place_link, text, warn
 from compile_guide.site.shelf import Shelf, shelf
 from compile_guide.site.wording import MACHINE, MEASURED, verdict, verdict_of
@@ -20,6 +21,12 @@ Found = tuple[list[nodes.Node], list[nodes.system_message]]
 def shelf_of(env: BuildEnvironment, config: Config) -> Shelf:
     """Return the site's records."""
     return shelf(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
+
+
+@functools.cache
+def known_claims() -> dict[str, Claim]:
+    """Return every claim by id; looked up once a build, because pages cite hundreds."""
+    return all_claims()
 
 
 class _RecordRole(SphinxRole):
@@ -65,9 +72,7 @@ class MachineFact(_RecordRole):
             return self.missing(f"a machine has no {self.text.strip()!r}; it has: {', '.join(MACHINE)}")
         shown = self.shelf().shown
         return (
-            self.missing("there is no record, so no machine")
-            if shown is None
-            else ([text(say(shown), "machine")], [])
+            self.missing("there is no record, so no machine") if shown is None else ([text(say(shown), "machine")], [])
         )
 
 
@@ -83,7 +88,7 @@ class ClaimMark(_RecordRole):
     def run(self) -> Found:
         """Return the verdict as a link to be resolved."""
         id = self.text.strip()
-        claim = all_claims().get(id)
+        claim = known_claims().get(id)
         if claim is None:
             warn(f"there is no claim {id!r}", "claim", self.get_location())
             return [text(f"no claim {id}", "claim", "missing")], []

@@ -72,7 +72,7 @@ class ComparisonTable(RecordsDirective):
         return [table(header, rows, numbers=numbers, caption=self.options.get("caption", ""))] if rows else []
 
     def _row(self, name: str, record: Record, comparison: Comparison) -> list[Cell]:
-        said = [MEASURED[field](comparison) for field in self.columns.values()]
+        said = [MEASURED[field](comparison).removeprefix("after ") for field in self.columns.values()]
         return [nodes.literal(name, name), machine_link(record), record.machine.mlx, *said]
 
 
@@ -113,9 +113,7 @@ class Headline(RecordsDirective):
         said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
         ratio, _, interval = said["ratio"].partition(" (")
         size = ["measured"] if "×" in ratio else ["measured", "in-words"]
-        number = paragraph(
-            text(ratio, *size), *([text(f" ({interval}", "measured", "interval")] if interval else [])
-        )
+        number = paragraph(text(ratio, *size), *([text(f" ({interval}", "measured", "interval")] if interval else []))
         times = paragraph(f"{said['baseline']} → {said['candidate']} a call", classes=["times"])
         return nodes.container("", number, paragraph(what), times, classes=["tile"])
 
@@ -150,9 +148,7 @@ class Machines(RecordsDirective):
 
     def _row(self, record: Record, shown: bool) -> list[Cell]:
         note(self.env).places.add(f"machine-{record.id}")
-        cell = paragraph(
-            nodes.strong("", processor(record.machine)), " (shown on this site)" if shown else ""
-        )
+        cell = paragraph(nodes.strong("", processor(record.machine)), " (shown on this site)" if shown else "")
         cell["ids"].append(f"machine-{record.id}")
         return [cell, *(MACHINE[field](record) for field in self.columns.values())]
 

@@ -36,6 +36,8 @@ def interval(comparison: Comparison) -> str:
 def break_even(comparison: Comparison) -> str:
     """Return "after 1,200 calls", or "never"."""
     calls = comparison.break_even
+    if comparison.ratio is None:
+        return NOTHING
     return "never" if calls is None else f"after {format_calls(calls)}"
 
 
