@@ -65,7 +65,7 @@ def machine() -> Machine:
         os=operating_system(),
         arch=platform.machine(),
         python=platform.python_version(),
-        mlx=mx.__version__,
+        mlx=vars(mx)["__version__"],
         compiler=compiler() if used == "cpu" else None,
         power=power(_output("pmset", "-g", "batt")),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
