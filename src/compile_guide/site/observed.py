@@ -108,8 +108,8 @@ class ErrorCatalogue(RecordsDirective):
         said = _message(shown, entry.id)
         heading = f"{said.type}: {_first_words(said.message)}" if said else entry.title
         section = nodes.section("", nodes.title(heading, heading), ids=[place], classes=["error-entry"])
-        section += paragraph(nodes.strong(entry.title, entry.title))
         if said:
+            section += paragraph(nodes.strong(entry.title, entry.title))
             section += literal_block(f"{said.type}: {said.message}".rstrip(": "), "text")
         section += [
             paragraph("Code that raises it:"),
@@ -198,7 +198,7 @@ class VersionHistory(SphinxDirective):
         claim = all_claims().get(turn.claim)
         statement = claim.statement if claim else turn.claim
         link = place_link("", "", text(statement), key=f"claim-{turn.claim}")
-        before, after = (f"“{seen}”" for seen in (turn.before, turn.after))
+        before, after = (f"“{seen.rstrip('.')}”" for seen in (turn.before, turn.after))
         return paragraph(link, " ", verdict_text(turn.holds), f" Before: {before}. Now: {after}.")
 
     @staticmethod
