@@ -171,3 +171,10 @@ def test_claims_import_nothing_but_the_standard_library_and_themselves():
     env = {"PYTHONPATH": str(history.SOURCE)}
     ended = subprocess.run([sys.executable, "-S", "-c", program], env=env, capture_output=True, text=True)
     assert ended.stdout == "True\n", ended.stderr
+
+
+def test_a_run_of_single_claims_keeps_the_verdicts_on_the_others() -> None:
+    old = history.Version("0.30.0", "3.11.7", "ok", {"a": (True, "one"), "b": (True, "two"), "gone": (True, "three")})
+    new = history.Version("0.30.0", "3.11.7", "ok", {"b": (False, "four")})
+    (merged,) = history.merge(history.History("linux-x86_64", (old,)), new, keep={"a"}).versions
+    assert merged.verdicts == {"a": (True, "one"), "b": (False, "four")}

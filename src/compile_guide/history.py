@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -178,10 +178,14 @@ def turns(history: History) -> tuple[Turn, ...]:
     return tuple(found)
 
 
-def merge(history: History, version: Version) -> History:
-    """Return the history with this version in its place, instead of an earlier run of it."""
-    others = [old for old in history.versions if old.mlx != version.mlx]
-    return replace(history, versions=tuple(sorted([*others, version], key=lambda v: order(v.mlx))))
+def merge(history: History, version: Version, *, keep: Iterable[str] = ()) -> History:
+    """Return the history with this version in its place; verdicts on the claims in ``keep`` stay from an earlier run."""
+    kept = set(keep)
+    old = next((one.verdicts for one in history.versions if one.mlx == version.mlx), {})
+    verdicts = {**{id: seen for id, seen in old.items() if id in kept}, **version.verdicts}
+    others = [one for one in history.versions if one.mlx != version.mlx]
+    new = replace(version, verdicts=verdicts if version.status == "ok" else {})
+    return replace(history, versions=tuple(sorted([*others, new], key=lambda v: order(v.mlx))))
 
 
 def summary(version: Version) -> str:
@@ -222,7 +226,7 @@ def _run_all(
     for release, python in known.items():
         with tempfile.TemporaryDirectory(prefix="guide-history-") as folder:
             version = run_version(release, at_hand[python], claims, Path(folder), jobs=options.jobs)
-        history = merge(history, version)
+        history = merge(history, version, keep=set(all_claims()) - {claim.id for claim in claims})
         save(history, options.out)
         show(summary(version))
     return 0 if any(version.status == "ok" for version in history.versions) else 1
