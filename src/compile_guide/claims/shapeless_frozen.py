@@ -120,7 +120,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "shapeless-slice",
     "A slice such as x[1:] may be compiled with shapeless=True.",
-    source="ml-explore/mlx#4296, which asked for it",
+    source=f"{issue(3649)} and #1653",
     answer="No: it throws at the first call.",
 )
 def _(mx: Any) -> Seen:
@@ -199,39 +199,3 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     kind, words = second_size(mx, lambda x: mx.zeros_like(x), (4, 3), (6, 5))
     return Seen(kind == "right", words)
-
-
-@claim(
-    "shapeless-matmul-3d",
-    "A product of a 3-D array with a matrix keeps the middle length of the first call under shapeless=True.",
-    source=issue(2607),
-    answer="On versions before 0.31.2; newer ones follow the length.",
-)
-def _(mx: Any) -> Seen:
-    weight = mx.ones((4, 3))
-    kind, words = second_size(mx, lambda x: mx.matmul(x, weight), (1, 4, 4), (1, 6, 4))
-    return Seen(kind != "right", words)
-
-
-@claim(
-    "shapeless-take-sum",
-    "A sum over taken elements is stale under shapeless=True when another number is taken.",
-    source=issue(3201),
-    answer="On older versions; newer ones sum what is taken.",
-)
-def _(mx: Any) -> Seen:
-    values = mx.array([10.0, 20.0, 30.0])
-    compiled = mx.compile(lambda i: mx.sum(mx.take(values, i, axis=0)), shapeless=True)
-    sums = [compiled(mx.arange(count)).item() for count in (1, 2, 3)]
-    return Seen(sums != [10, 30, 60], f"sums of the first 1, 2, 3 of 10, 20, 30: {sums}")
-
-
-@claim(
-    "shapeless-cumsum",
-    "mx.cumsum may not be compiled with shapeless=True.",
-    source=issue(4460),
-    answer="That was so on older versions, which threw at the first call.",
-)
-def _(mx: Any) -> Seen:
-    kind, words = second_size(mx, lambda x: mx.cumsum(x, axis=0), (4, 3), (6, 5))
-    return Seen(kind != "right", words)

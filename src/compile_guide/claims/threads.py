@@ -164,7 +164,7 @@ def _(mx: Any) -> Seen:
     "released-in-other-thread",
     "A compiled function may be dropped in another thread than the one that called it.",
     source=issue(3940),
-    answer="Since 0.32.1; from 0.31.2 on its traces stayed, and a new function at the same address got them.",
+    answer="Since 0.32.2; from 0.31.2 on its traces stayed, and a new function at the same address got them.",
 )
 def _(mx: Any) -> Seen:
     asked: SimpleQueue[int | None] = SimpleQueue()
@@ -196,7 +196,7 @@ def _(mx: Any) -> Seen:
     "captured-random-in-worker",
     "With mx.random.state captured, a compiled function draws new numbers at each call, in any thread.",
     source=issue(4234),
-    answer="Since 0.32.1; from 0.31.2 on a worker thread got the same numbers again and again.",
+    answer="Since 0.32.2; from 0.31.2 on a worker thread got the same numbers again and again.",
 )
 def _(mx: Any) -> Seen:
     state = mx.random.state
