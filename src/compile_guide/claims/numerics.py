@@ -21,7 +21,7 @@ def gelu(mx: Any) -> Any:
     "A compiled function may differ from the plain one in the last digits.",
     source=f"{NOTES}; {DOCS}",
     answer="It depends on the backend: none is seen on the CPU since 0.32.3; on CUDA some differ where a "
-    "multiply meets an add",
+    "multiply meets an add.",
 )
 def _(mx: Any) -> Seen:
     x, y = spread(mx)
