@@ -76,7 +76,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "lambda-in-loop-leaks",
     "Compiling throw-away functions leaks them.",
-    source=f"a worry behind {issue(3297)} and #2643",
+    source=f"a worry behind {issue(3932)}",
     answer="No: when the wrapper goes, the function it held and its traces go too.",
 )
 def _(mx: Any) -> Seen:
@@ -228,7 +228,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "python-floats-build-kernels",
     "A Python float as an argument costs no more than an array.",
-    source=f"a habit behind {issue(2621)} and #825",
+    source=f"a habit behind {issue(3964)}",
     answer="No: every new value is a new trace, and a new kernel because the value is written into it; pass "
     "what changes as mx.array.",
     cold=True,
@@ -262,7 +262,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "arrays-keep-one-trace",
     "A number that changes from call to call should be passed as an mx.array.",
-    source=GUIDE,
+    source=issue(3964),
     answer="Yes: a hundred Python floats are a hundred traces, a hundred arrays one.",
 )
 def _(mx: Any) -> Seen:

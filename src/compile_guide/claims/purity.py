@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, issue
+from ._sources import DOCS, GUIDE
 from ._tools import Counted, graph, outcome, raised
 
 
@@ -101,7 +101,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "random-draws-differ",
     "mx.random inside a compiled function draws new numbers at each call.",
-    source=f"{issue(4234)} and #3828; mlx-lm#1675",
+    source="a common expectation",
     answer="Not unless mx.random.state is captured as input and output: otherwise each call repeats the "
     "first one's draw.",
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
-from ._sources import API, DOCS, GUIDE, issue
+from ._sources import API, DOCS, GUIDE
 from ._tools import Counted, in_child, near, optional, outcome, raised, traces
 
 CHAPTER = f"{DOCS}, Shapeless Compilation"
@@ -176,7 +176,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "shapeless-gradient",
     "A gradient may be compiled with shapeless=True.",
-    source=f"{issue(3201)} and #3262",
+    source="a common expectation",
     answer="Yes where each of its operations may; the gradient of a sum is right.",
 )
 def _(mx: Any) -> Seen:
@@ -201,7 +201,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "shapeless-random-throws",
     "Dropout and other random draws of the input's shape may be compiled with shapeless=True.",
-    source=f"{issue(4460)}",
+    source="a common expectation",
     answer="No: they throw at the first call.",
 )
 def _(mx: Any) -> Seen:
@@ -216,7 +216,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "shapeless-linear-larger",
     "nn.Linear with a bias is right for a larger batch under shapeless=True.",
-    source=f"{issue(3607)}, {issue(2607)}; this guide",
+    source="ml-explore/mlx#3262, which made it possible",
     answer="No on 0.31.2 and newer: the rows beyond the first size get no right bias; older versions threw.",
 )
 def _(mx: Any) -> Seen:

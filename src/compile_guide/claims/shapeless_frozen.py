@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
-from ._sources import API, DOCS, GUIDE, issue
+from ._sources import API, DOCS, GUIDE
 from .shapeless import second_size
 
 ASSUMED = "the API page's rule that what cannot be shapeless throws"
@@ -120,7 +120,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "shapeless-slice",
     "A slice such as x[1:] may be compiled with shapeless=True.",
-    source=f"{issue(3649)} and #1653",
+    source="ml-explore/mlx#4296, which asked for it",
     answer="No: it throws at the first call.",
 )
 def _(mx: Any) -> Seen:

@@ -160,7 +160,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "going-back-is-free",
     "Going back to an earlier shape or dtype compiles a third time.",
-    source="a common worry; ml-explore/mlx#3932 and #4464 ask",
+    source="a common worry",
     answer="No: earlier traces are kept, going back costs a look-up.",
 )
 def _(mx: Any) -> Seen:

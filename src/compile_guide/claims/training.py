@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, NOTES, issue
+from ._sources import DOCS, GUIDE, NOTES
 from ._tools import Counted, optional, outcome, raised
 
 TRAINING = f"{DOCS}, Compiling Training Graphs"
@@ -102,7 +102,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "optimizer-init-saves-trace",
     "optimizer.init(model.trainable_parameters()) before the first step saves a trace.",
-    source=f"{issue(2678)}; this guide",
+    source=GUIDE,
     answer="Yes: one trace instead of two.",
 )
 def _(mx: Any) -> Seen:
@@ -133,7 +133,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "schedule-works",
     "A learning-rate schedule works in a compiled step.",
-    source=f"{issue(1160)} and #946",
+    source="a common worry",
     answer="Yes: the step number is in the optimizer's state.",
 )
 def _(mx: Any) -> Seen:

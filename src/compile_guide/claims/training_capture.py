@@ -59,7 +59,7 @@ def _masks(mx: Any, **captured: Any) -> str:
 @claim(
     "model-is-compiled-with-weights",
     "mx.compile(model) follows the model's weights.",
-    source=f"a habit behind {issue(1401)}",
+    source="a common expectation",
     answer="No: they are constants of the trace; compile a function with inputs=model.state.",
 )
 def _(mx: Any) -> Seen:
@@ -102,7 +102,7 @@ def _follows(mx: Any, capture: Any) -> Seen:
 @claim(
     "optimizer-uncaptured",
     "A compiled step may leave the optimizer's state out of inputs= and outputs=.",
-    source=f"{issue(629)}",
+    source="a common expectation",
     answer="Not without harm: Adam's moments and step number stay where the trace found them.",
 )
 def _(mx: Any) -> Seen:
@@ -250,7 +250,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "last-batch-retraces",
     "A last batch that is smaller compiles the step again.",
-    source=f"{issue(2643)}",
+    source=f"{issue(4464)}, on batches of many lengths",
     answer="Yes, once: it is another shape; drop it, pad it, or accept one more trace.",
 )
 def _(mx: Any) -> Seen:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, issue
+from ._sources import DOCS, GUIDE
 from ._tools import Counted, fused, graph, missing, near, outcome
 
 CHAPTER = f"{DOCS}, Transformations with Compile"
@@ -135,7 +135,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "checkpoint-of-compiled",
     "mx.checkpoint of a compiled function keeps it compiled.",
-    source=f"{issue(2305)} and #2840 (memory in training)",
+    source=GUIDE,
     answer="Yes, in the forward pass: other than grad and vmap, it leaves the fused kernel alone.",
 )
 def _(mx: Any) -> Seen:
@@ -149,7 +149,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "compile-checkpoint-grad",
     "mx.compile works on the gradient of a checkpointed function.",
-    source=f"{issue(2305)}",
+    source=GUIDE,
     answer="Yes; the body runs twice in one trace, forward and once more for the backward pass.",
 )
 def _(mx: Any) -> Seen:
@@ -265,7 +265,7 @@ def _(mx: Any) -> Seen:
 @claim(
     "export-compiled",
     "A compiled function can be exported to a file, and comes back compiled.",
-    source=f"{issue(2596)} and #3240",
+    source="a common expectation",
     answer="It can be exported, but what is imported is not fused; compile the imported function again.",
 )
 def _(mx: Any) -> Seen:
