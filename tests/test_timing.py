@@ -245,6 +245,8 @@ def test_break_even_counts_the_calls_that_pay_for_the_first() -> None:
         (48.3, (41, 56), "48× (41–56)"),
         (4.83, (4.5, 5.1), "4.8× (4.5–5.1)"),
         (1.02, (0.98, 1.05), "no measurable difference (0.98–1.05)"),
+        (2.9, (1.3, 7.2), "2.9× (1.3–7.2)"),
+        (0.97, (0.966, 0.998), "0.970× (0.966–0.998)"),
         (1.007, (1.0004, 1.017), "no measurable difference (1.000–1.017)"),
         (0.8, None, "about 0.80× (too few samples for an interval)"),
         (None, None, "not compared"),

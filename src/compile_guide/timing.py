@@ -270,8 +270,11 @@ def format_ratio(ratio: float | None, interval: tuple[float, float] | None) -> s
 
 
 def _decimals(low: float, high: float) -> int:
-    """Decimals that an interval of this width supports."""
-    return min(3, max(0, -math.floor(math.log10(max((high - low) / 2, 1e-4)))))
+    """Decimals that an interval of this width supports; more where rounding would hide that it excludes 1."""
+    digits = min(3, max(0, -math.floor(math.log10(max((high - low) / 2, 1e-4)))))
+    while digits < 3 and not low <= 1 <= high and round(low, digits) <= 1 <= round(high, digits):
+        digits += 1
+    return digits
 
 
 def _excludes_one(low: float, high: float) -> bool:
