@@ -47,7 +47,10 @@ python_maximum_signature_line_length = 88
 
 # Examples
 sphinx_gallery_conf = gallery_conf(
-    topics=("basics", "speed", "state", "training", "shapeless", "metalfaiss"),
+    topics=(
+        *("basics", "tracing", "speed", "state", "training", "models"),
+        *("shapeless", "transformations", "beyond", "metalfaiss"),
+    ),
     default_thumb_file=str(ROOT / "docs" / "_static" / "no-figure.svg"),
 )
 
