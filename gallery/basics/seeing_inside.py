@@ -134,8 +134,8 @@ for gradient in (long, short, mx.zeros(2)):
     print(f"length {length.item():.1f}:", clipped)
 
 # %%
-# Both sides are computed, even where the length is zero and one of them is a division by it. That does no harm to the
-# value; to the gradient *of* such an expression it can, so guard the division in a function that you differentiate.
+# Both sides are computed for each element, even where the length is zero and one of them divides by it; the value
+# that isn't picked does no harm to the result.
 #
 # Way 2: print while tracing
 # --------------------------

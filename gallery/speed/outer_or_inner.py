@@ -91,18 +91,17 @@ table([inner, outer, both])
 # your compiled function does no harm, then, and neither does a decorator that was there before.
 
 times = {"plain": outer.baseline_s, "inner": inner.candidate_s, "outer": outer.candidate_s, "both": both.candidate_s}
-figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-bars = ax.barh(list(times), [1e3 * (seconds or 0) for seconds in times.values()], color=["0.65", "C1", "C0", "C0"])
-labels = [
-    f"{format_time(seconds, outer.spread)}, {counts[choice]} kernel{'s' if counts[choice] > 1 else ''}"
-    for choice, seconds in times.items()
-]
-ax.bar_label(bars, labels, padding=4)
-ax.invert_yaxis()
-ax.margins(x=0.35)
-ax.set_xlabel("ms a call")
-ax.set_ylabel("what is compiled")
-ax.set_title("Time of a call, by which of two nested functions is compiled")
+figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
+for choice, marker in zip(CHOICES, "^sDo", strict=True):
+    if times[choice] is not None:
+        label = f"{choice}: {format_time(times[choice], outer.spread)}"
+        ax.plot(counts[choice], 1e3 * times[choice], marker, markersize=11, fillstyle="none", label=label)
+ax.set_xlim(0, counts["plain"] + 1)
+ax.set_ylim(bottom=0)
+ax.set_xlabel("kernels in a call")
+ax.set_ylabel("ms a call")
+ax.legend(title="compiled", loc="lower right")
+ax.set_title("Time and kernels of a call, by which of two functions is compiled")
 plt.show()
 
 # %%

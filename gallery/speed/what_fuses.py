@@ -99,7 +99,7 @@ ax.set_yticks(range(len(graphs)), list(graphs))
 ax.set_xlabel("operations; one box is one kernel, colored where operations were fused")
 ax.invert_yaxis()
 ax.grid(visible=False)
-ax.set_title("Five functions, plain above and compiled below: what became one kernel")
+ax.set_title("Five functions: kernels plain (above) and compiled (below)")
 plt.show()
 
 # %%
@@ -109,8 +109,7 @@ plt.show()
 #
 # What the library has ready
 # --------------------------
-# :func:`mlx.core.softmax` is one operation, written by hand for each backend. A compiled softmax of one's own can't
-# get there:
+# :func:`mlx.core.softmax` is one operation. A compiled softmax of one's own doesn't get there:
 
 print("mx.softmax:", ", ".join(kernels(mx.softmax(small, axis=-1))))
 x = mx.random.normal((1024, 512), key=mx.random.key(1))
@@ -196,7 +195,7 @@ ax.set_ylim(bottom=0)
 ax.set_xlabel("operations, or arrays")
 ax.set_ylabel("kernels after compiling")
 ax.legend()
-ax.set_title("How many kernels it takes, by length of the chain and by number of inputs")
+ax.set_title("Kernels after compiling, by length of the chain and number of inputs")
 plt.show()
 
 # %%

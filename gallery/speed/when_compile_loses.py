@@ -117,9 +117,7 @@ for case, (function, make, x) in CASES.items():
 # --------
 # Plain is the baseline, compiled the candidate: above 1 compiling has won, below 1 it has lost.
 
-measured = {
-    case: compare(f"loses-{case}", function, make(function), x) for case, (function, make, x) in CASES.items()
-}
+measured = {case: compare(f"loses-{case}", function, make(function), x) for case, (function, make, x) in CASES.items()}
 table(measured.values())
 
 # %%

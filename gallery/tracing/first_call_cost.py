@@ -19,9 +19,9 @@ from compile_guide.tracing import watch
 # %%
 # The question
 # ------------
-# That a first call takes long is the first thing that people notice (:claim:`later-calls-cached`), and on the CUDA
-# and CPU backends it is a recurring question (`ml-explore/mlx#2566
-# <https://github.com/ml-explore/mlx/issues/2566>`__). Two things can happen in it. The call *traces*: the Python
+# That a first call takes long is the first thing that people notice, and those who start a program often ask about it
+# (`ml-explore/mlx#2566 <https://github.com/ml-explore/mlx/issues/2566>`__ is a thread on the CUDA and CPU backends).
+# Later calls find a cache (:claim:`later-calls-cached`). Two things can happen in it. The call *traces*: the Python
 # body runs once, and leaves a graph. When the result is evaluated, MLX *builds* a kernel for each fused part of
 # that graph, unless it has it (:claim:`kernel-built-at-eval`). They are kept apart, and they cost differently. The
 # function is the error of a forecast that forgives small misses:
@@ -102,7 +102,7 @@ Table(("first call", "plain call", "first call", "cached call", "has paid after"
 # %%
 # A call has *paid* when the time that the cached calls saved makes up for the first one:
 #
-# calls = (first call − cached call) / (plain call − cached call)
+# ``calls = (first call - cached call) / (plain call - cached call)``
 #
 # A dash in the lines of the later processes means that only one process ran, as when you start this script by
 # itself; then the lines above them may be warm as well. In this record the first process began with its kernel
@@ -124,7 +124,7 @@ ax.set_xscale("log")
 ax.margins(x=0.2)
 ax.invert_yaxis()
 ax.set_xlabel("seconds (logarithmic)")
-ax.set_title("First calls, with nothing built and with kernels on disk, against later calls")
+ax.set_title("First calls against plain and cached ones")
 plt.show()
 
 # %%
@@ -150,8 +150,9 @@ for name, where in KEPT.items():
 
 # %%
 # Metal's own store can't be emptied from a program, so a record from a Mac doesn't know whether its first process
-# was cold, and says ``unknown`` above. Which folder CUDA uses, and who builds a kernel, was read in MLX's source;
-# the guide's page on backends has the links. The same comparisons from every machine that has recorded them; each
+# was cold, and says ``unknown`` above. CUDA's folder got its name, and MLX's version into its path, with
+# `ml-explore/mlx#2352 <https://github.com/ml-explore/mlx/pull/2352>`__; who builds a kernel was read in MLX's source, to
+# which the guide's page on backends has links. The same comparisons from every machine that has recorded them; each
 # row's first call is that of a first process:
 #
 # .. comparison:: first-call-new first-call-shape first-call-dtype

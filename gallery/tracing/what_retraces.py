@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import mlx.core as mx
 
-from compile_guide.timing import Comparison, Table, compare, table
+from compile_guide.timing import Comparison, Table, compare, format_time, table
 from compile_guide.tracing import watch
 
 # %%
@@ -132,7 +132,7 @@ ax.set_yticks(range(len(outcomes)), list(outcomes))
 ax.set_xlim(-0.5, 3.5)
 ax.invert_yaxis()
 ax.grid(visible=False)
-ax.set_title("Four calls for each change: a filled dot is a trace, a ring a cached call")
+ax.set_title("Four calls for each change: filled dots are traces")
 plt.show()
 
 # %%
@@ -184,19 +184,17 @@ by_length = [compare_traced(length) for length in LENGTHS]
 table(by_length)
 
 # %%
-# What is left when the cached call is taken away from the traced one is the price of a trace:
+# Take the cached call away from the traced one, and what is left is the price of the trace:
 
-made = [(n, 1e6 * c.baseline_s, 1e6 * c.candidate_s) for n, c in zip(LENGTHS, by_length, strict=True) if c.runs]
-figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
-ax.plot([n for n, *_ in made], [traced for _, traced, _ in made], "^--", color="black", label="traced at each call")
-ax.plot([n for n, *_ in made], [cached for *_, cached in made], "o-", label="cached")
-ax.set_xscale("log", base=2)
-ax.set_yscale("log")
-ax.set_xticks(LENGTHS, [str(n) for n in LENGTHS])
+prices = {n: c.baseline_s - c.candidate_s for n, c in zip(LENGTHS, by_length, strict=True) if c.runs}
+figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+bars = ax.bar(range(len(prices)), [1e6 * price for price in prices.values()], width=0.5)
+ax.bar_label(bars, [format_time(price, 0.1) for price in prices.values()], padding=3)
+ax.set_xticks(range(len(prices)), [str(n) for n in prices])
+ax.margins(y=0.15)
 ax.set_xlabel("operations in the function")
-ax.set_ylabel("µs a call (logarithmic)")
-ax.legend()
-ax.set_title("A call that is traced against a cached one, by the function's length")
+ax.set_ylabel("µs a trace")
+ax.set_title("The price of one trace, by the function's length")
 plt.show()
 
 # %%
