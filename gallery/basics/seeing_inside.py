@@ -53,8 +53,9 @@ print("compiled:", outcome(mx.compile(clip), long))
 #
 # What asks for a value
 # ---------------------
-# More than one would think (:claim:`print-inside-crashes`, :claim:`item-inside`, :claim:`python-number-inside`,
-# :claim:`formatted-inside`). What asks for a shape or a dtype is fine (:claim:`shape-inside`).
+# More than one would think: even making a text does, whether it is printed or not (:claim:`formatted-inside`). All of
+# it raises an error that can be caught (:claim:`print-inside-crashes`). What asks for a shape or a dtype is fine
+# (:claim:`shape-inside`).
 
 LOOKS: dict[str, Callable[[mx.array], Any]] = {
     "print(x)": print,
