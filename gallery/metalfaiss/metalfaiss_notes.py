@@ -93,8 +93,7 @@ for function, inputs in ((product, (a, v)), (orthonormalize, (v,)), (leading_dir
 
 # %%
 # Nearly all of the graph is Gram–Schmidt: hundreds of tiny operations, each waiting for the one before.
-# The product is three operations, and compiling leaves them three. That it fuses them is a claim of the
-# ledger: :claim:`svd-product-fuses`.
+# The product is three operations, and compiling leaves them three (:claim:`svd-product-fuses`).
 #
 # Each part measured
 # ------------------
@@ -168,8 +167,8 @@ compare("svd-qr", mx.compile(leading_directions), mx.compile(leading_directions_
 # %%
 # A cache of compiled functions?
 # ------------------------------
-# The notes keep compiled functions in a dictionary, with sizes, dtype and device as the key. That they
-# have to be kept so is a claim of the ledger, :claim:`wrappers-share-traces`. Built as the notes say:
+# The notes keep compiled functions in a dictionary, with sizes, dtype and device as the key. Nothing
+# asks for it (:claim:`wrappers-share-traces`). Built as the notes say:
 
 
 def step(a: mx.array, v: mx.array) -> mx.array:

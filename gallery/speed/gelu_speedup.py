@@ -117,8 +117,8 @@ table(sweep)
 # The activations of ``mlx.nn``
 # -----------------------------
 # The third line of the plot below is ``mlx.nn.gelu`` as it comes. Its graph is a single operation, because
-# the library has compiled it already. The ledger looks at whether it stays a kernel of its own inside
-# another compiled function (:claim:`gelu-layer-in-chain`). It isn't the only one that is compiled:
+# the library has compiled it already. Inside another compiled function it fuses with its neighbors all the
+# same (:claim:`gelu-layer-in-chain`). It isn't the only one that is compiled:
 
 assert len(operations(nn.gelu, mx.array(points))) == 1
 ready = [name for name, member in vars(nn).items() if isinstance(member, type(mx.compile(gelu)))]
@@ -215,8 +215,7 @@ figure.legend(loc="outside lower center", ncols=3)
 # What to take away
 # -----------------
 # - Compiling fuses elementwise operations into one kernel. It saves passes over memory on large arrays, and
-#   kernel starts on small ones. That GELU also needs less memory then is a claim of its own
-#   (:claim:`gelu-memory`).
+#   kernel starts on small ones. Memory is another question: “it lowers what GELU needs” (:verdict:`gelu-memory`).
 # - Count the passes before you measure: they give the ceiling. The share of copy bandwidth tells how far
 #   away you are.
 # - A costly operation in the chain costs the same in both versions, so it hides the gain.
