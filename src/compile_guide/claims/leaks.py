@@ -1,11 +1,13 @@
-"""State that leaks out of a trace: kept by returning it or by outputs=, broken by an exception."""
+"""What leaks: state out of a trace, placeholders after an exception, memory of throw-away functions."""
 
 from __future__ import annotations
 
+import gc
+from itertools import pairwise
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE
+from ._sources import DOCS, GUIDE, issue
 from ._tools import Counted, in_child, outcome, raised
 
 
@@ -118,3 +120,34 @@ def _break(mx: Any, state: list[Any]) -> str:
     compiled = mx.compile(lambda x: mx.matmul(x, state[0]), inputs=state)
     compiled(mx.ones((1, 1)))
     return raised(lambda: compiled(mx.ones((1, 2))))
+
+
+@claim(
+    "multi-output-leaks",
+    "Compiling throw-away functions leaks memory if they hold an operation with several results, such as mx.split.",
+    source=issue(3932),
+    answer="It did from 0.30.0 to 0.32.2: the arrays that such a function closes over were never given back.",
+)
+def _(mx: Any) -> Seen:
+    def halves(weight: Any) -> Any:
+        return mx.compile(lambda x: mx.concatenate(mx.split(x @ weight, 2)[::-1]))
+
+    x = mx.ones((64,))
+    before, kept = _active(mx), []
+    for number in range(5):
+        weight = mx.full((64, 64), float(number))
+        mx.eval(weight, x)
+        held = _active(mx) - before
+        mx.eval(halves(weight)(x))
+        del weight
+        kept.append(_active(mx))
+    grown = [after - earlier for earlier, after in pairwise(kept)]
+    if held <= 0:
+        return Seen(None, "this version does not count this backend's memory")
+    return Seen(min(grown) > 0, f"bytes kept after each of four more rounds: {grown}")
+
+
+def _active(mx: Any) -> int:
+    """Return the bytes that MLX holds, once Python has dropped what it can."""
+    gc.collect()
+    return int(getattr(mx, "get_active_memory", mx.metal.get_active_memory)())

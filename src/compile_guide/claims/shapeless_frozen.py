@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
-from ._sources import API, DOCS, GUIDE
+from ._sources import API, DOCS, GUIDE, issue
+from ._tools import in_child
 from .shapeless import second_size
 
 ASSUMED = "the API page's rule that what cannot be shapeless throws"
@@ -132,12 +133,19 @@ def _(mx: Any) -> Seen:
     "shapeless-split-pad",
     "mx.split and mx.pad may be compiled with shapeless=True.",
     source=ASSUMED,
-    answer="No: they throw at the first call.",
+    answer="No: they throw at the first call; on 0.30.0 a single half of a split ended the process.",
 )
 def _(mx: Any) -> Seen:
-    functions: list[Callable[[Any], Any]] = [lambda x: mx.split(x, 2)[0], lambda x: mx.pad(x, 1)]
-    seen = [second_size(mx, fun, (4, 3), (6, 3)) for fun in functions]
-    return Seen(all(kind == "right" for kind, _ in seen), "; ".join(words for _, words in seen))
+    ended = {name: in_child(mx, split_or_pad, name) for name in ("split", "pad")}
+    seen = {name: one.result or ["crash", f"the process ended with {one.how}"] for name, one in ended.items()}
+    words = "; ".join(f"mx.{name}: {text}" for name, (_, text) in seen.items())
+    return Seen(all(kind == "right" for kind, _ in seen.values()), words)
+
+
+def split_or_pad(mx: Any, name: str) -> tuple[str, str]:
+    """Return what comes of half of an ``mx.split``, or of an ``mx.pad``, under ``shapeless=True``."""
+    functions = {"split": lambda x: mx.split(x, 2)[0], "pad": lambda x: mx.pad(x, 1)}
+    return second_size(mx, functions[name], (4, 3), (6, 3))
 
 
 @claim(
@@ -199,3 +207,40 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     kind, words = second_size(mx, lambda x: mx.zeros_like(x), (4, 3), (6, 5))
     return Seen(kind == "right", words)
+
+
+@claim(
+    "shapeless-matmul-3d",
+    "A product of a 3-D array with a matrix keeps the middle length of the first call under shapeless=True.",
+    source=issue(2607),
+    answer="Up to 0.32.0; newer ones follow the length.",
+)
+def _(mx: Any) -> Seen:
+    weight = mx.ones((4, 3))
+    mx.eval(weight)
+    kind, words = second_size(mx, lambda x: mx.matmul(x, weight), (1, 4, 4), (1, 6, 4))
+    return Seen(kind == "wrong", words)
+
+
+@claim(
+    "shapeless-take-sum",
+    "A sum over one taken element stays a sum over one under shapeless=True when more are taken.",
+    source=issue(3201),
+    answer="Up to 0.31.2; newer ones sum what is taken.",
+)
+def _(mx: Any) -> Seen:
+    values = mx.array([10.0, 20.0, 30.0])
+    compiled = mx.compile(lambda i: mx.sum(mx.take(values, i, axis=0)), shapeless=True)
+    sums = [compiled(mx.arange(count)).item() for count in (1, 2, 3)]
+    return Seen(sums != [10, 30, 60], f"sums of the first 1, 2, 3 of 10, 20, 30: {sums}")
+
+
+@claim(
+    "shapeless-cumsum",
+    "mx.cumsum may not be compiled with shapeless=True.",
+    source=issue(4460),
+    answer="That was so up to 0.32.2, which threw at the first call.",
+)
+def _(mx: Any) -> Seen:
+    kind, words = second_size(mx, lambda x: mx.cumsum(x, axis=0), (4, 3), (6, 5))
+    return Seen(kind == "throws", words)

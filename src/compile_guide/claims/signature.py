@@ -6,7 +6,7 @@ from typing import Any
 
 from . import Seen, claim
 from ._sources import GUIDE, NOTES, issue
-from ._tools import Counted, near, raised, traces
+from ._tools import Counted, in_child, near, raised, traces
 
 
 def _body(mx: Any) -> Any:
@@ -212,3 +212,20 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))
     return _collision(mx, lambda x, n: mx.exp(x) if isinstance(n, float) else mx.sin(x), (x, 2.0), (x, 2**62))
+
+
+@claim(
+    "results-vary-by-argument",
+    "A compiled function may return another number of values for another Python argument.",
+    source=issue(2632),
+    answer="Yes: each trace keeps its own tree of results; old versions kept to the first call's number.",
+)
+def _(mx: Any) -> Seen:
+    child = in_child(mx, result_lengths)
+    return Seen(child.result == [1, 2, 3, 1], f"results for 1, 2, 3, 1: {child.result or child.how}")
+
+
+def result_lengths(mx: Any) -> list[int]:
+    """Return how many arrays a compiled function returns when it is asked for 1, 2, 3 and again 1."""
+    compiled = mx.compile(lambda x, count: [mx.exp(x)] * count)
+    return [len(compiled(mx.ones((2,)), count)) for count in (1, 2, 3, 1)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import Seen, claim
 from ._sources import API, DOCS, GUIDE
-from ._tools import Counted, outcome
+from ._tools import Counted, in_child, outcome
 
 
 def _captures(mx: Any, wrap: Callable[[Any], Any], read: Callable[[Any], Any]) -> Seen:
@@ -177,6 +177,25 @@ def _stepped(mx: Any, *, inputs: bool, outputs: bool) -> list[str]:
         if not shown[-1].isdigit():
             break
     return shown
+
+
+@claim(
+    "capture-second-holder",
+    "An array is captured, whichever way the function reaches it.",
+    source="ml-explore/mlx#946, where it crashed",
+    answer="No: only the way through the captured container counts; reached through another list it is uncaptured.",
+)
+def _(mx: Any) -> Seen:
+    child = in_child(mx, second_holder)
+    return Seen(child.result == "1", f"read through a list that is not captured: {child.result or child.how}")
+
+
+def second_holder(mx: Any) -> str:
+    """Capture an array in one list and read it through another."""
+    array = mx.array([1])
+    captured, other = [array], [array]
+    compiled = mx.compile(lambda: mx.abs(other[0]), inputs=captured, outputs=captured)
+    return outcome(lambda: compiled().item())
 
 
 @claim(

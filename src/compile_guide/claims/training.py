@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import Seen, claim
-from ._sources import DOCS, GUIDE, NOTES
+from ._sources import DOCS, GUIDE, NOTES, issue
 from ._tools import Counted, optional, outcome, raised
 
 TRAINING = f"{DOCS}, Compiling Training Graphs"
@@ -199,3 +199,17 @@ def _(mx: Any) -> Seen:
     holds = raised(made.weights) == "" and made.weights() == plain.weights() and counted.runs == 1
     words = f"{counted.runs} trace(s), weights {outcome(made.weights)}, plain {plain.weights()}"
     return Seen(holds, f"{words}; the model before its parameters are put back: {left or 'fine'}")
+
+
+@claim(
+    "last-batch-breaks-adam",
+    "A smaller last batch leaves placeholders in a model that a compiled step trains with Adam.",
+    source=f"{issue(1160)} (on 0.10 to 0.14)",
+    answer="No longer: it costs a trace.",
+)
+def _(mx: Any) -> Seen:
+    made = setup(mx, "Adam", ready=False)
+    step = _compiled(mx, made)
+    x, y = made.batch
+    message = raised(lambda: [mx.eval(step(*batch), made.state) for batch in ((x, y), (x, y), (x[:1], y[:1]))])
+    return Seen(bool(message), message or f"no exception, {made.step.runs} traces")
