@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from . import Claim, Seen, all_claims
-from ._tools import scrub
+from ._observing import scrub
 
 
 def run_check(claim: Claim, mx: ModuleType) -> tuple[Seen, bool]:

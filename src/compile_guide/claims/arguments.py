@@ -6,8 +6,8 @@ import enum
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, in_child, near, outcome, raised
 from ._sources import API, GUIDE, NOTES, issue
-from ._tools import Counted, in_child, near, outcome, raised
 
 
 def _accepted(mx: Any, value: Any) -> Seen:

@@ -6,9 +6,8 @@ import sys
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import NEEDS_GPU, arrow, compiled_graph, gpu
+from ._observing import NEEDS_GPU, arrow, compiled_graph, gpu, missing, outcome, raised
 from ._sources import DOCS, GUIDE, METALFAISS
-from ._tools import missing, outcome, raised
 
 NOTES_BACKENDS = f"{METALFAISS}, backend support"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import arrow, compiled_graph, kernels
+from ._observing import arrow, compiled_graph, graph, kernels
 from ._sources import GUIDE
-from ._tools import graph
 
 OTHERS = "a habit from other compilers"
 

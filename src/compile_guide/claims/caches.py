@@ -7,8 +7,8 @@ import weakref
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, by_kernels, kernels_built, traces
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES, issue
-from ._tools import Counted, by_kernels, kernels_built, traces
 
 
 @claim(

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import arrow, brief
+from ._observing import Counted, arrow, brief, graph, in_child, raised, scrub
 from ._sources import DOCS, GUIDE, METALFAISS, issue
-from ._tools import Counted, graph, in_child, raised, scrub
 
 
 def _looking(mx: Any, look: Callable[[Any], Any]) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import arrow, compiled_graph, kernels
+from ._observing import arrow, compiled_graph, graph, kernels, missing, optional
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES, issue
-from ._tools import graph, missing, optional
 from .numerics import gelu
 
 

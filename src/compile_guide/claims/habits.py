@@ -6,9 +6,8 @@ import copy
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import brief, has
+from ._observing import brief, has, outcome, raised
 from ._sources import GUIDE, METALFAISS
-from ._tools import outcome, raised
 
 PYTORCH = f"{METALFAISS}, notes for PyTorch users"
 HABIT = "a habit from PyTorch"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import brief
-from ._tools import missing, outcome, raised
+from ._observing import brief, missing, outcome, raised
 from .numpy_habits import HABIT, NUMPY
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import brief, fake_compiler, on_linux_cpu
+from ._observing import brief, gpu, in_child
 from ._sources import GUIDE, issue
-from ._tools import in_child
 
 CPU_ON_LINUX = Seen(None, "this is about kernels built by g++, which the CPU backend on Linux does")
 
@@ -27,6 +28,28 @@ def real_compiler() -> str:
     """Return where the system's g++ stands."""
     folders = os.environ["PATH"].split(os.pathsep)
     return next(str(Path(f, "g++")) for f in folders if Path(f, "g++").exists())
+
+
+def fake_compiler(script: str) -> str:
+    """Write a program named ``g++`` into a folder of its own; return the folder, to be put before PATH."""
+    folder = Path(tempfile.mkdtemp())
+    program = folder / "g++"
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    return str(folder)
+
+
+def available_compiler() -> bool:
+    """Say whether a C++ compiler named g++ is found, which MLX's CPU backend calls to build its kernels."""
+    try:
+        return subprocess.run(["g++", "--version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def on_linux_cpu(mx: Any) -> bool:
+    """Say whether kernels are built by g++ here: MLX's CPU backend on Linux."""
+    return not gpu(mx) and sys.platform == "linux" and available_compiler()
 
 
 @claim(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import has
+from ._observing import has, optional, outcome, raised
 from ._sources import GUIDE, METALFAISS
-from ._tools import optional, outcome, raised
 from .habits import HABIT, PYTORCH
 
 

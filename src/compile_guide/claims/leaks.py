@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, in_child, outcome, raised
 from ._sources import DOCS, GUIDE, issue
-from ._tools import Counted, in_child, outcome, raised
 
 
 @claim(

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import differing, same_bits, spread, survives
+from ._observing import near, survives
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES
-from ._tools import near
 
 
 def gelu(mx: Any) -> Any:
     """GELU by the error function, as MLX's documentation writes it."""
     return lambda x: x * (1 + mx.erf(x / math.sqrt(2))) / 2
+
+
+def spread(mx: Any, size: int = 4096, dtype: Any = None) -> tuple[Any, Any]:
+    """Return two evaluated vectors of values between -6 and 6, the same on every machine."""
+    dtype = mx.float32 if dtype is None else dtype
+    steps = mx.arange(size)
+    x = ((steps * 37 % size).astype(mx.float32) * (12 / size) - 6).astype(dtype)
+    y = ((steps * 101 % size).astype(mx.float32) * (12 / size) - 6).astype(dtype)
+    mx.eval(x, y)
+    return x, y
+
+
+def differing(mx: Any, fun: Callable[..., Any], *inputs: Any) -> tuple[int, float]:
+    """Return in how many values the compiled function differs from the plain one, and by how much at most."""
+    plain, compiled = fun(*inputs), mx.compile(fun)(*inputs)
+    mx.eval(plain, compiled)
+    count = int(mx.sum(plain != compiled).item())
+    apart = mx.abs(plain.astype(mx.float32) - compiled.astype(mx.float32))
+    return count, float(mx.max(apart).item())
+
+
+def same_bits(mx: Any, fun: Callable[..., Any], *inputs: Any) -> Seen:
+    """Compare the compiled function with the plain one, value by value; holds when no value differs."""
+    count, most = differing(mx, fun, *inputs)
+    words = f"{count} of {fun(*inputs).size} values differ" + (f", by {most:.1e} at most" if count else "")
+    return Seen(count == 0, words)
 
 
 @claim(

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import brief
+from ._observing import brief, graph, optional, raised
 from ._sources import GUIDE, METALFAISS
-from ._tools import graph, optional, raised
 
 NUMPY = f"{METALFAISS}, notes for NumPy users"
 HABIT = "a habit from NumPy"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import arrow, brief, compiled_graph
+from ._observing import Counted, arrow, brief, compiled_graph, graph, optional, outcome, raised
 from ._sources import GUIDE, METALFAISS
-from ._tools import Counted, graph, optional, outcome, raised
 
 PITFALLS = f"{METALFAISS}, common pitfalls"
 

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, graph, outcome, raised
 from ._sources import DOCS, GUIDE
-from ._tools import Counted, graph, outcome, raised
 
 
 def _frozen(read: Any, change: Any) -> Seen:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, in_child, near, optional, outcome, raised, traces
 from ._sources import API, DOCS, GUIDE
-from ._tools import Counted, in_child, near, optional, outcome, raised, traces
 
 CHAPTER = f"{DOCS}, Shapeless Compilation"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
+from ._observing import in_child
 from ._sources import API, DOCS, GUIDE, issue
-from ._tools import in_child
 from .shapeless import second_size
 
 ASSUMED = "the API page's rule that what cannot be shapeless throws"

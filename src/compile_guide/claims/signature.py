@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, in_child, near, raised, traces
 from ._sources import GUIDE, NOTES, issue
-from ._tools import Counted, in_child, near, raised, traces
 
 
 def _body(mx: Any) -> Any:

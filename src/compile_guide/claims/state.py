@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, in_child, outcome
 from ._sources import API, DOCS, GUIDE
-from ._tools import Counted, in_child, outcome
 
 
 def _captures(mx: Any, wrap: Callable[[Any], Any], read: Callable[[Any], Any]) -> Seen:

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from . import Seen, claim
-from ._helpers import in_thread
+from ._observing import Counted, by_kernels, in_child, kernels_built, scrub
 from ._sources import GUIDE, issue
-from ._tools import Counted, by_kernels, in_child, kernels_built
+
+
+def in_thread(thunk: Callable[[], Any]) -> Any:
+    """Call ``thunk`` in a new thread and return what it returns, or ``Type: message`` of what it raises."""
+    seen: list[Any] = []
+
+    def run() -> None:
+        try:
+            seen.append(thunk())
+        except Exception as error:  # any type is an observation
+            seen.append(scrub(f"{type(error).__name__}: {error}"))
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+    return seen[0]
 
 
 @claim(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, graph, near, outcome, raised, traces
 from ._sources import API, DOCS, GUIDE, NOTES
-from ._tools import Counted, graph, near, outcome, raised, traces
 
 
 def _exp(mx: Any) -> Any:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, optional, outcome, raised
 from ._sources import DOCS, GUIDE, NOTES, issue
-from ._tools import Counted, optional, outcome, raised
 
 TRAINING = f"{DOCS}, Compiling Training Graphs"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
+from ._observing import optional, outcome, raised
 from ._sources import GUIDE, issue
-from ._tools import optional, outcome, raised
 from .training import TRAINING, setup
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from . import Seen, claim
+from ._observing import Counted, fused, graph, missing, near, outcome
 from ._sources import DOCS, GUIDE
-from ._tools import Counted, fused, graph, missing, near, outcome
 
 CHAPTER = f"{DOCS}, Transformations with Compile"
 

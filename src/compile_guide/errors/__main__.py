@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from compile_guide.claims._tools import scrub
+from compile_guide.claims._observing import scrub
 
 
 def child(code: str) -> None:

@@ -1,4 +1,4 @@
-"""What several checks need: counting traces and kernels, reading a graph, running a risky call apart."""
+"""How checks observe MLX: traces and kernels counted, graphs read, exceptions caught, risky calls run apart."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import Seen
 
 KERNEL_SUFFIXES = (".so", ".ptx", ".cubin")
+NEEDS_GPU = Seen(None, "needs a GPU; this MLX runs on the CPU")
 _CHILD = """
 import importlib, json, sys
 module, name, mx, arguments = sys.argv[1:5]
@@ -52,19 +54,6 @@ def traces(mx: Any, body: Callable[..., Any], *calls: tuple[Any, ...], **options
     return runs
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a child process ended, by exit status or the signal's name, and what it returned."""
-
-    how: str
-    result: Any = None
-
-    @property
-    def crashed(self) -> bool:
-        """True when a signal ended the process or a C++ exception aborted it."""
-        return self.how.startswith("SIG")
-
-
 def scrub(text: str) -> str:
     """Return the text on one line, without addresses and file names, which differ from run to run."""
     text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(text.split()))
@@ -88,12 +77,49 @@ def outcome(thunk: Callable[[], Any]) -> str:
         return scrub(f"{type(error).__name__}: {error}")
 
 
+def brief(text: str, limit: int = 160) -> str:
+    """Return the text cut to ``limit`` characters: a build error goes on with command and compiler output."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def has(thing: Any, *names: str) -> Seen:
+    """Holds when the thing has all the attributes; shows the message for the first that it lacks."""
+    for name in names:
+        message = raised(partial(getattr, thing, name))
+        if message:
+            return Seen(False, message)
+    return Seen(True, f"it has {', '.join(names)}")
+
+
 def missing(mx: Any, *names: str) -> Seen | None:
     """Return the outcome "cannot be decided" if this MLX lacks one of the names, else None."""
     for name in names:
         if not hasattr(mx, name):
             return Seen(None, f"no mx.{name} in this version")
     return None
+
+
+def optional(name: str) -> Any:
+    """Import a module that an old MLX may lack; None when it does."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def gpu(mx: Any) -> str:
+    """Return "Metal" or "CUDA" when this MLX can use such a GPU, else an empty text."""
+    for name, label in (("metal", "Metal"), ("cuda", "CUDA")):
+        backend = getattr(mx, name, None)
+        if backend is not None and backend.is_available():
+            return label
+    return ""
+
+
+def near(mx: Any, left: Any, right: Any, tolerance: float = 1e-5) -> bool:
+    """Say whether two arrays have one shape and dtype and the same values within a tolerance."""
+    same = left.shape == right.shape and left.dtype == right.dtype
+    return same and bool(mx.allclose(left, right, rtol=tolerance, atol=tolerance, equal_nan=True).item())
 
 
 def kernel_files() -> set[str]:
@@ -107,15 +133,6 @@ def kernels_built(thunk: Callable[[], Any]) -> int:
     before = kernel_files()
     thunk()
     return len(kernel_files() - before)
-
-
-def keeps_kernels(mx: Any) -> bool:
-    """Say whether this backend leaves its kernels on disk, where they can be counted: Metal does not."""
-    metal = getattr(mx, "metal", None)
-    return not (mx.default_device() == mx.Device(mx.gpu) and metal is not None and metal.is_available())
-
-
-NO_KERNEL_FILES = Seen(None, "this backend leaves no kernel files to count")
 
 
 def by_kernels(built: list[int], holds: bool, observed: str) -> Seen:
@@ -135,10 +152,44 @@ def fused(mx: Any, *arrays: Any) -> int:
     return sum(name.startswith("Compiled") for name in graph(mx, *arrays))
 
 
-def near(mx: Any, left: Any, right: Any, tolerance: float = 1e-5) -> bool:
-    """Say whether two arrays have one shape and dtype and the same values within a tolerance."""
-    same = left.shape == right.shape and left.dtype == right.dtype
-    return same and bool(mx.allclose(left, right, rtol=tolerance, atol=tolerance, equal_nan=True).item())
+def compiled_graph(mx: Any, fun: Callable[..., Any], *inputs: Any) -> list[str]:
+    """Return the operations left after ``mx.compile`` has fused what it can, from evaluated inputs."""
+    mx.eval(*inputs)
+    outputs = mx.compile(fun)(*inputs)
+    return graph(mx, *(outputs if isinstance(outputs, tuple) else (outputs,)))
+
+
+def kernels(names: list[str]) -> list[str]:
+    """Return the nodes of a graph that are work of their own: a change of shape alone computes nothing."""
+    free = {
+        "Broadcast",
+        "Squeeze",
+        "ExpandDims",
+        "Reshape",
+        "Flatten",
+        "Unflatten",
+        "Transpose",
+        "StopGradient",
+    }
+    return [name for name in names if name not in free]
+
+
+def arrow(names: list[str]) -> str:
+    """Return a graph's operations as one line."""
+    return " → ".join(names)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child process ended, by exit status or the signal's name, and what it returned."""
+
+    how: str
+    result: Any = None
+
+    @property
+    def crashed(self) -> bool:
+        """True when a signal ended the process or a C++ exception aborted it."""
+        return self.how.startswith("SIG")
 
 
 def in_child(
@@ -179,9 +230,9 @@ def _ended(code: int, out: str, errors: str) -> Ended:
     return Ended(f"exit {code}: {scrub(last[0])}")
 
 
-def optional(name: str) -> Any:
-    """Import a module that an old MLX may lack; None when it does."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
+def survives(mx: Any, function: Callable[..., Any], expected: Any) -> Seen:
+    """Run a check's risky part in a child process; holds when it comes back with ``expected``."""
+    ended = in_child(mx, function)
+    if ended.how == "exit 0":
+        return Seen(ended.result == expected, f"the process ended well: {ended.result}")
+    return Seen(False, brief(f"the process ended with {ended.how}"))
