@@ -16,8 +16,8 @@ from compile_guide.claims import Seen, all_claims
 
 TESTS = Path(__file__).resolve().parent
 TOPICS = {
-    "backends", "boundaries", "debugging", "fusion", "habits", "indexing",
-    "kernel_files", "layers", "metalfaiss", "numerics", "numpy_habits", "pitfalls", "threads",
+    "backends", "boundaries", "debugging", "fusion", "habits", "indexing", "kernel_files", "layers", "metalfaiss",
+    "numerics", "numpy_habits", "optimizers", "pitfalls", "temporary_folder", "thread_ends", "threads", "wrappers",
 }  # fmt: skip
 PROGRAM = """
 import importlib, json, sys

@@ -186,3 +186,30 @@ def _(mx: Any) -> Seen:
     by_version = all(mx.__version__ in folder for folder in folders)
     shown = ", ".join(f.replace(mx.__version__, "VERSION") for f in folders)
     return Seen(bool(folders) and by_version, f"folder below the temporary one: {shown}")
+
+
+PLANTED = "#include <cstdlib>\n__attribute__((constructor)) static void run() { std::_Exit(7); }\n"
+
+
+@claim(
+    "kernel-file-is-checked",
+    "MLX loads a kernel file only if it wrote it.",
+    source=GUIDE,
+    answer="No: the name alone counts, and whatever code stands in a file of that name is run; on a shared machine, "
+    "give each user a temporary folder of their own.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    if not on_linux_cpu(mx):
+        return CPU_ON_LINUX
+    folder = tempfile.mkdtemp()
+    in_child(mx, build_one, env={"TMPDIR": folder})
+    for kernel in Path(folder).rglob("*.so"):
+        source = Path(folder, "planted.cpp")
+        source.write_text(PLANTED, encoding="utf-8")
+        kernel.unlink()
+        subprocess.run(["g++", "-shared", "-fPIC", str(source), "-o", str(kernel)], check=True)
+    ended = in_child(mx, build_one, env={"TMPDIR": folder})
+    exited = ended.how.startswith("exit 7")
+    words = "exit status 7, as the planted file says" if exited else f"{ended.how}, {ended.result}"
+    return Seen(ended.result == [2.0, 2.0], f"with another library under the kernel's name, the process ended: {words}")

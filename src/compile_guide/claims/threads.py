@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from . import Seen, claim
-from ._observing import Counted, by_kernels, in_child, kernels_built, scrub
+from ._observing import Counted, by_kernels, kernels_built, scrub
 from ._sources import GUIDE, issue
 
 
@@ -154,58 +152,6 @@ def _(mx: Any) -> Seen:
     number = re.compile(r"(?<=pu, )\d+")  # streams are numbered in the order of their making
     seen = number.sub("…", str(in_thread(lambda: mx.exp(x, stream=stream).tolist())))
     return Seen(seen == "[1.0, 1.0]", f"exp(0) in a second thread on the main thread's stream: {seen}")
-
-
-def _draw_in_workers(mx: Any) -> Any:
-    """Draw random numbers in four threads, one after the other, when the main thread has worked before."""
-    mx.eval(mx.array(1.0) + 1.0)
-    return [in_thread(lambda: len(mx.random.uniform(shape=(4,)).tolist())) for _ in range(4)]
-
-
-@claim(
-    "worker-draws-safely",
-    "Random numbers may be drawn in a worker thread.",
-    source=GUIDE,
-    answer="With a key, yes: without one, since 0.31.2, the process can abort at its end (not each time).",
-)
-def _(mx: Any) -> Seen:
-    for _ in range(12):  # chance decides how the process ends, so once is not enough
-        how = in_child(mx, _draw_in_workers).how
-        if how != "exit 0":
-            return Seen(False, f"the numbers came, and then the process ended with {how}")
-    return Seen(True, "12 processes drew and ended well")
-
-
-@claim(
-    "released-in-other-thread",
-    "A compiled function may be dropped in another thread than the one that called it.",
-    source=issue(3940),
-    answer="Since 0.32.2; from 0.31.2 on its traces stayed, and a new function at the same address got them.",
-)
-def _(mx: Any) -> Seen:
-    asked: SimpleQueue[int | None] = SimpleQueue()
-    made: SimpleQueue[tuple[int, Any]] = SimpleQueue()
-    x = mx.zeros((8,))
-
-    def worker() -> None:
-        while (extra := asked.get()) is not None:
-            padded = mx.compile(lambda x, n=extra: mx.pad(x, (0, n)))
-            made.put((padded(x).size - x.size, padded))
-            del padded
-
-    thread = Thread(target=worker, daemon=True)
-    thread.start()
-    wrong = 0
-    for extra in range(20):
-        asked.put(extra)
-        seen, padded = made.get(timeout=60)
-        wrong += seen != extra
-        del padded  # here, and not in the thread that traced it
-        gc.collect()
-    asked.put(None)
-    thread.join()
-    words = "another function's result was seen" if wrong else "every function gave its own result"
-    return Seen(wrong == 0, words)
 
 
 @claim(
