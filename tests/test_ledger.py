@@ -11,6 +11,15 @@ from compile_guide import __main__, ledger, record
 from compile_guide.claims import Claim, Seen, all_claims
 from compile_guide.record import Verdict
 
+STEADY = (
+    "dtype-retraces",  # counts traces
+    "traces-go-with-function",  # rests on addresses that are used again
+    "leaked-state-crashes",  # a child process, and a long message
+    "shape-reuses-kernel",  # an empty kernel cache
+    "optimizer-keys-any-order",  # floating-point weights
+    "temp-folder-missing",  # a message about a folder that is another one each time
+)
+
 
 def made_up(id: str, cold: bool = False) -> Claim:
     return Claim(id, "topic", "It is so.", "a test", "It is.", lambda mx: Seen(True, ""), cold)
@@ -43,6 +52,13 @@ def test_a_check_that_hangs_is_an_observation(tmp_path: Path) -> None:
 
 
 SEEN = [Verdict("a", True, "one"), Verdict("b", False, "two"), Verdict("c", None, "three")]
+
+
+def test_two_runs_of_the_ledger_give_the_same_verdicts(tmp_path: Path) -> None:
+    wanted = [all_claims()[id] for id in STEADY]
+    runs = [ledger.run_ledger(wanted, tmp_path / str(n), jobs=2, show=lambda name: None) for n in range(2)]
+    assert [v.id for v in runs[0]] == list(STEADY) and None not in {v.holds for v in runs[0]}
+    assert runs[0] == runs[1]
 
 
 def test_expected_verdicts_make_no_change(tmp_path: Path) -> None:

@@ -385,6 +385,17 @@ def test_the_ledger_has_statement_source_answer_verdicts_and_check(
     assert 'href="index.html"' in page
 
 
+def test_a_record_that_is_older_than_a_claim_says_that_it_was_not_run_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_claims(monkeypatch, make_claim())
+    write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
+    put_records(tmp_path, make_record(claims=(Verdict("one", True, "one trace"),)), other_machine(claims=()))
+    site = build(tmp_path)
+    assert "Test Chip 0.32.4 ✓ holds one trace Apple M9 0.33.0 not run there The check" in site.text()
+    assert site.warnings == []
+
+
 def test_a_claim_that_nothing_cites_is_listed_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_claims(monkeypatch, make_claim())
     write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})

@@ -9,7 +9,7 @@ from itertools import groupby
 from docutils import nodes
 
 from compile_guide.claims import Claim
-from compile_guide.record import Record
+from compile_guide.record import Record, Verdict
 from compile_guide.site.nodes import (
     Cell,
     citations,
@@ -86,19 +86,20 @@ class Ledger(RecordsDirective):
     @staticmethod
     def _seen(claim: Claim, records: tuple[Record, ...]) -> list[nodes.Node]:
         """Return a table of what each machine saw, or nothing while no record has looked."""
-        rows: list[list[Cell]] = []
-        for record in records:
-            if seen := verdict_of(record, claim.id):
-                word, mark = verdict(seen)
-                rows.append(
-                    [
-                        machine_link(record),
-                        record.machine.mlx,
-                        text(mark, "claim", f"claim-{word}"),
-                        seen.observed,
-                    ]
-                )
-        return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if rows else []
+        found = [(record, verdict_of(record, claim.id)) for record in records]
+        rows = [_row(record, seen) for record, seen in found]
+        return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if any(seen for _, seen in found) else []
+
+
+def _row(record: Record, seen: Verdict | None) -> list[Cell]:
+    """Return a machine's row: a record that is older than the claim lacks it, and says so."""
+    word, mark = verdict(seen) if seen else ("unseen", "not run there")
+    return [
+        machine_link(record),
+        record.machine.mlx,
+        text(mark, "claim", f"claim-{word}"),
+        seen.observed if seen else "",
+    ]
 
 
 def source_of(claim: Claim) -> str:
