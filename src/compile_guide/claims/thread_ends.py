@@ -110,9 +110,9 @@ def clear_in_workers(mx: Any) -> Any:
     "end its work with mx.clear_streams().",
 )
 def _(mx: Any) -> Seen:
-    if how := _first_crash(mx, _call_in_workers, 24):
+    if how := _first_crash(mx, _call_in_workers, 16):
         return Seen(False, f"the results came, and then the process ended with {how}")
-    return Seen(True, "24 processes called it and ended well")
+    return Seen(True, "16 processes called it and ended well")
 
 
 @claim(
