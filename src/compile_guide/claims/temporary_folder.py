@@ -64,10 +64,10 @@ def load_forbidden(mx: Any) -> str:
 
 def forbid_code() -> None:
     """Let the kernel (Linux) answer EPERM when this process wants to map memory that may be executed."""
-    number = {"x86_64": 9, "aarch64": 222}[platform.machine()]  # of the system call mmap
+    mapping, filtering = {"x86_64": (9, 317), "aarch64": (222, 277)}[platform.machine()]  # the calls mmap and seccomp
     steps = [
         (0x20, 0, 0, 0),  # load the call's number
-        (0x15, 0, 3, number),  # another one: allow
+        (0x15, 0, 3, mapping),  # another one: allow
         (0x20, 0, 0, 32),  # load its third argument, the protection
         (0x45, 0, 1, mmap.PROT_EXEC),  # not executable: allow
         (0x06, 0, 0, 0x00050000 | errno.EPERM),
@@ -77,7 +77,7 @@ def forbid_code() -> None:
     program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
     libc = ctypes.CDLL(None)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-    if libc.prctl(22, 2, program, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    if libc.syscall(filtering, 1, 1, program):  # SECCOMP_SET_MODE_FILTER, for all threads
         raise OSError("this system lets no process filter its calls")
 
 

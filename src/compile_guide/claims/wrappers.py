@@ -37,7 +37,7 @@ def two_inputs(mx: Any) -> list[int]:
     "wrappers-keep-outputs-apart",
     "Two wrappers of one function, one with outputs= and one without, keep their traces apart.",
     source=GUIDE,
-    answer="No: after a call of the one without, the other has no result to put into the state; wrap another function "
+    answer="No: after a call of the one without, the other has nothing right to put into the state; wrap another function "
     "object, such as a lambda that calls the first.",
 )
 def _(mx: Any) -> Seen:
@@ -52,7 +52,7 @@ def outputs_after_none(mx: Any) -> str:
 
     def fun(x: Any) -> Any:
         state[0] = state[0] + x
-        return state[0]
+        return state[0] * 10
 
     alone, both = mx.compile(fun, inputs=state), mx.compile(fun, inputs=state, outputs=state)
     alone(mx.array([1]))
