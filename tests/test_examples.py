@@ -20,10 +20,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from compile_guide import process
+from compile_guide.copying import TRAVELS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "gallery").glob("*/*.py"))
-OURS = {"compile_guide.timing", "compile_guide.tracing"}
+OURS = {f"compile_guide.{name}" for name in TRAVELS}
 OTHERS = {"mlx", "matplotlib", "numpy"}
 TIMING = re.compile(
     r"\d\s*(?:ns|µs|us|ms|×|[KMG]B/s)(?!\w)"  # 3.1 ms, 5×, 400 GB/s

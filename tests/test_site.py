@@ -132,6 +132,14 @@ def test_an_unknown_name_is_a_warning_with_its_place_and_kind(tmp_path: Path, ma
     assert "[compile_guide." in warning
 
 
+def test_a_comparison_of_other_machines_that_none_has_made_is_a_sentence_not_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} nothing\n:elsewhere:\n```\n"})
+    put_records(tmp_path, make_record(FAST))
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert "No machine with a record here can make this comparison." in site.text()
+
+
 def test_a_warning_can_be_silenced_by_its_kind(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n{measured}`nothing`\n"})
     put_records(tmp_path)

@@ -200,6 +200,32 @@ def test_replay_of_an_unknown_name_says_what_to_do(record_file: Path, monkeypatc
         compare("other", chain, chain)
 
 
+def test_what_this_machine_cannot_compare_is_neither_called_nor_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = compare("other", lambda: 1 / 0, lambda: 1 / 0, available=False)
+    assert capsys.readouterr().out == result.describe() + "\n" == "other\n  result       not on this machine\n"
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text("{}\n")
+    monkeypatch.setenv(timing.SINK, str(sink))
+    compare("other", lambda: 1 / 0, lambda: 1 / 0, available=False)
+    assert sink.read_text() == "{}\n"
+
+
+def test_a_comparison_that_needs_another_machine_has_a_row_that_says_so() -> None:
+    (row,) = timing.table([Comparison("other")]).rows
+    assert row == ("other", "—", "—", "not on this machine", "—", "—")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_replay_of_an_optional_comparison_goes_by_the_record_alone(
+    record_file: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    assert compare("gelu", chain, chain, available=here).ratio == 2
+    assert compare("other", chain, chain, available=here) == Comparison("other")
+
+
 def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(timing.REPLAY, str(record_file))
     assert compare("gelu", chain, chain).ratio == 2

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TRAVELS = ("timing", "tracing")
+TRAVELS = ("timing", "tracing", "shapeless_check")
 
 
 class CopyError(ValueError):

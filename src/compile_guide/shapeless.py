@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -20,11 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compile_guide.shapeless_cases import GROUPS, Group, Shape
+from compile_guide.shapeless_check import FIRST, RIGHT, SECOND, WRONG, try_sizes, words
 
-RIGHT = "right"
-FIRST = "throws at the first call"
-SECOND = "throws on the second size"
-WRONG = "silently wrong"
 ENDS = "ends the process"
 ABSENT = "does not run in this version"
 SEVERITY = (ABSENT, RIGHT, FIRST, SECOND, WRONG, ENDS)
@@ -185,34 +181,9 @@ def judge(mx: Any, fun: Callable[[Any], Any], group: Group, second: Shape) -> tu
     try:
         mx.eval(fun(make(group.first)))
     except Exception as error:  # an old version lacks the function or one of its arguments
-        return ABSENT, _words(error)
-    compiled = mx.compile(fun, shapeless=True)
-    outcome = FIRST
-    try:
-        mx.eval(compiled(make(group.first)))
-        outcome = SECOND
-        got = _leaves(compiled(make(second)))
-        mx.eval(got)
-    except Exception as error:  # any type is an outcome
-        return outcome, _words(error)
-    return _compare(mx, got, _leaves(fun(make(second))))
-
-
-def _compare(mx: Any, got: list[Any], want: list[Any]) -> tuple[str, str]:
-    for have, wish in zip(got, want, strict=True):
-        if have.shape != wish.shape:
-            return WRONG, f"shape {tuple(have.shape)} instead of {tuple(wish.shape)}"
-        if not mx.allclose(have, wish, rtol=1e-4, atol=1e-4, equal_nan=True).item():
-            return WRONG, "other values"
-    return RIGHT, ""
-
-
-def _leaves(tree: Any) -> list[Any]:
-    return [leaf for part in tree for leaf in _leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
-
-
-def _words(error: Exception) -> str:
-    return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
+        return ABSENT, words(error)
+    found = try_sizes(mx, fun, (make(group.first),), (make(second),), wanted=lambda: fun(make(second)))
+    return found.outcome, found.seen
 
 
 def child(request: str) -> None:

@@ -208,6 +208,8 @@ class Comparison:
         """Return what there is to say, as (label, text) pairs, each number to the digit that its interval supports."""
         if self.slow_call_s is not None:
             return [("result", f"one call takes {format_time(self.slow_call_s)} here, not compared")]
+        if not self.runs:
+            return [("result", "not on this machine")]
         time_of = functools.partial(format_time, spread=self.spread)
         rows = [("speed-up", format_ratio(self.ratio, self.interval))]
         rows += [
@@ -330,7 +332,10 @@ def table(comparisons: Iterable[Comparison]) -> Table:
     for c in comparisons:
         times = [format_time(s, spread=c.spread) if s else "—" for s in (c.baseline_s, c.candidate_s)]
         pays = "never" if c.break_even is None else format_calls(c.break_even)
-        rows.append((c.name, *times, format_ratio(c.ratio, c.interval), format_time(c.first_call_s), pays))
+        ratio = format_ratio(c.ratio, c.interval)
+        if not c.runs and c.slow_call_s is None:
+            ratio, pays = "not on this machine", "—"
+        rows.append((c.name, *times, ratio, format_time(c.first_call_s), pays))
     return Table(("comparison", "baseline", "candidate", "speed-up", "first call", "break-even"), tuple(rows))
 
 
@@ -363,6 +368,7 @@ def compare(
     rtol: float = 1e-5,
     atol: float = 1e-6,
     compiled: bool = True,
+    available: bool | None = None,
     budget: float = 2.0,
     half_width: float = 0.02,
 ) -> Comparison:
@@ -379,6 +385,9 @@ def compare(
         rtol: relative tolerance of the equality check.
         atol: absolute tolerance of the equality check.
         compiled: False when the comparison isn't about compiling, so compiling needn't be switched on.
+        available: for a comparison that not every machine can make, whether this one can. Where it can't, nothing is
+            called or recorded, and the comparison says "not on this machine"; so it does when a record without it is
+            replayed. None: every machine can.
         budget: seconds to spend on pairs of blocks in this process.
         half_width: sampling stops early when half the interval is narrower than this share of the ratio.
 
@@ -394,9 +403,14 @@ def compare(
     if not NAME.fullmatch(name):
         raise ValueError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
     if replay := os.environ.get(REPLAY):
-        return recorded(Path(replay), name)
-    settings = Settings(budget, half_width)
-    if sink := os.environ.get(SINK):
+        return recorded(Path(replay), name, optional=available is not None)
+    settings, sink = Settings(budget, half_width), os.environ.get(SINK)
+    if available is False:
+        result = Comparison(name)
+        if not sink:
+            print(result.describe(), flush=True)
+        return result
+    if sink:
         settings = _settings_of(Path(sink), settings)
     if compiled:
         check_compiling()
@@ -413,9 +427,11 @@ def compare(
     return result
 
 
-def recorded(file: Path, name: str) -> Comparison:
-    """Return the comparison of that name from a record (``docs/records/*.json``)."""
+def recorded(file: Path, name: str, optional: bool = False) -> Comparison:
+    """Return the comparison of that name from a record (``docs/records/*.json``); an empty one if it may be missing."""
     found = _entries(file, file.stat().st_mtime_ns).get(name)
+    if found is None and optional:
+        return Comparison(name)
     if found is None:
         raise LookupError(
             f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'"

@@ -40,11 +40,14 @@ def machine_link(record: Record) -> place_link:
 
 
 class ComparisonTable(RecordsDirective):
-    """``comparison``: one row for each of the names given and each record."""
+    """``comparison``: one row for each of the names given and each record.
+
+    ``:elsewhere:`` is for comparisons that not every machine can make: where no record has one, a line says so.
+    """
 
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec: ClassVar[dict[str, Any]] = {"caption": directives.unchanged}
+    option_spec: ClassVar[dict[str, Any]] = {"caption": directives.unchanged, "elsewhere": directives.flag}
     columns: ClassVar[dict[str, str]] = {
         "Baseline": "baseline",
         "Candidate": "candidate",
@@ -60,7 +63,7 @@ class ComparisonTable(RecordsDirective):
         rows: list[list[Cell]] = []
         for name in names:
             measured = [record for record in records if name in {entry.name for entry in record.comparisons}]
-            if not measured:
+            if not measured and "elsewhere" not in self.options:
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
             rows += [self._row(name, record, record.comparison(name)) for record in measured]
         header = ["Comparison", "Machine", "MLX", *self.columns]
@@ -68,8 +71,11 @@ class ComparisonTable(RecordsDirective):
             header, rows = header[1:], [row[1:] for row in rows]
         if rows and not any(row[-1] != NOTHING for row in rows):
             header, rows = header[:-1], [row[:-1] for row in rows]
+        if not rows:
+            nobody = paragraph("No machine with a record here can make this comparison.")
+            return [nobody] if "elsewhere" in self.options else []
         numbers = ("MLX", *self.columns)
-        return [table(header, rows, numbers=numbers, caption=self.options.get("caption", ""))] if rows else []
+        return [table(header, rows, numbers=numbers, caption=self.options.get("caption", ""))]
 
     def _row(self, name: str, record: Record, comparison: Comparison) -> list[Cell]:
         said = [MEASURED[field](comparison).removeprefix("after ") for field in self.columns.values()]
