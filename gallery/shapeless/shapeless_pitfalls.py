@@ -11,12 +11,12 @@ values and say nothing.
 # sphinx_gallery_tags = ["shapeless", "traces", "pitfalls"]
 import subprocess
 import sys
-from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import mlx.core as mx
 
+from compile_guide.shapeless_check import check_shapeless
 from compile_guide.timing import Table, compare, table
 from compile_guide.tracing import watch
 
@@ -185,38 +185,9 @@ for shape in ((2, 3, 4), (5, 5, 3), (4, 3, 2)):
 # Which functions are safe?
 # -------------------------
 # The API page says that functions which can't be compiled shapeless throw
-# (:claim:`shapeless-unsupported-throws`). Don't rely on it; ask MLX. ``try_shapeless`` compiles a
-# function, calls it with one size, then with another, and compares with the function itself. Use it on
-# your own functions before you switch ``shapeless`` on.
-
-Function = Callable[[mx.array], mx.array]
-
-
-def try_shapeless(function: Function, first: mx.array, second: mx.array) -> tuple[str, str]:
-    """Return a verdict on the function compiled shapeless, and what was seen. Let ``second`` be larger."""
-    step = mx.compile(function, shapeless=True)
-    try:
-        mx.eval(step(first))
-    except ValueError as error:
-        return "throws at once", str(error)
-    try:
-        seen = step(second)
-        mx.eval(seen)
-    except ValueError as error:
-        return "throws at the second size", str(error)
-    return judge(seen, function(second))
-
-
-def judge(seen: mx.array, expected: mx.array) -> tuple[str, str]:
-    if seen.shape != expected.shape:
-        return "silently wrong", f"shape {seen.shape} instead of {expected.shape}"
-    if not mx.allclose(seen, expected):
-        return "silently wrong", "right shape, wrong values"
-    return "right", ""
-
-
-# %%
-# The second size is the larger one in both dimensions, so a frozen index stays inside the array.
+# (:claim:`shapeless-unsupported-throws`). Don't rely on it; ask MLX. ``check_shapeless`` compiles a
+# function, calls it with one size, then with a larger one, and compares with the function itself. Use it
+# on your own functions before you switch ``shapeless`` on; *Check shapeless* shows how.
 
 PATTERNS = {
     "x * mx.sigmoid(x)": lambda x: x * mx.sigmoid(x),
@@ -240,8 +211,9 @@ PATTERNS = {
 }
 small, large = (mx.random.normal(shape, key=mx.random.key(1)) for shape in ((3, 4), (5, 6)))
 mx.eval(small, large)
-verdicts = [(text, *try_shapeless(function, small, large)) for text, function in PATTERNS.items()]
-print(Table(("compiled shapeless", "verdict", "what was seen"), tuple(verdicts)))
+checks = {text: check_shapeless(function, small, large) for text, function in PATTERNS.items()}
+rows = tuple((text, check.outcome, check.seen) for text, check in checks.items())
+print(Table(("compiled shapeless", "verdict", "what was seen"), rows))
 
 # %%
 # The pattern behind the table: an operation that is told an *axis* works for every size, one that is

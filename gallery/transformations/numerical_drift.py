@@ -146,7 +146,10 @@ def scaled(x: mx.array, y: mx.array, scale: mx.array) -> mx.array:
 
 scale = mx.array(1 / 3)
 plain = third(x, y)
-for name, result in {"written into it": mx.compile(third)(x, y), "an argument": mx.compile(scaled)(x, y, scale)}.items():
+for name, result in {
+    "written into it": mx.compile(third)(x, y),
+    "an argument": mx.compile(scaled)(x, y, scale),
+}.items():
     print(f"constant {name + ':':<17}{mx.sum(ulps(plain, result) > 0).item()} of {COUNT} values differ")
 
 # %%
