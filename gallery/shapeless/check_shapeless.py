@@ -23,10 +23,10 @@ from compile_guide.timing import Table, compare
 # Users meet the limits of ``shapeless=True`` one operation at a time, and by surprise: cumulative sums
 # (`ml-explore/mlx#4460 <https://github.com/ml-explore/mlx/issues/4460>`__), ``zeros_like``
 # (`#2599 <https://github.com/ml-explore/mlx/issues/2599>`__), slices
-# (`#4296 <https://github.com/ml-explore/mlx/pull/4296>`__). An error at the first call is the better case. One might
-# expect that whatever can't be compiled so throws (:claim:`shapeless-unsupported-throws`), but many functions return
-# values that were made for the first size. :doc:`The support table </shapeless-support>` has tried more than a hundred
-# operations on each machine with a record. Your function is made of several.
+# (`#4296 <https://github.com/ml-explore/mlx/pull/4296>`__). New versions lift some limits, and an error is the better case
+# anyway. One might expect that whatever can't be compiled so throws (:claim:`shapeless-unsupported-throws`), but many
+# functions return values that were made for the first size. :doc:`The support table </shapeless-support>` tries single
+# operations, one by one, on each machine with a record. Your function is made of several.
 #
 # One call
 # --------
@@ -150,9 +150,8 @@ ax.set_title("Nine pieces of a text model, compiled shapeless and called with a 
 # Mended
 # ------
 # What failed read a length, or named a place by its number. The same pieces without either: positions are counted along
-# the axis by ``cumsum`` over ones of the right shape (:claim:`shapeless-zeros-like` is about where these come from), a
-# mask compares positions (:claim:`shapeless-tril` says why not ``tril``), and the last word is the one whose position is
-# the largest.
+# the axis by ``cumsum`` over ones made from the array, not from its shape (:claim:`shapeless-zeros-like`). A mask compares
+# positions instead of calling ``tril`` (:claim:`shapeless-tril`), and the last word is the one whose position is the largest.
 
 
 def positions(x: mx.array) -> mx.array:

@@ -102,13 +102,14 @@ DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 seen = {(text, name): drift(chain, dtype) for text, chain in CHAINS.items() for name, dtype in DTYPES.items()}
 rows = tuple((text, name, *map(str, numbers)) for (text, name), numbers in seen.items())
 header = ("chain", "dtype", f"differ of {COUNT}", "by ulps, at most", "plain is off by", "compiled is off by")
+print(f"MLX {mx.__version__} on a {'CPU' if mx.default_device() == mx.Device(mx.cpu) else 'GPU'}")
 print(Table(header, rows))
 
 # %%
-# The table was counted where this page was made: the MLX version and backend in the line at the top. It can't be copied to
-# another backend. Of CUDA, for example, the ledger says that some values differ where a multiply meets an add
-# (:claim:`multiply-add-same-bits`, :claim:`tanh-gelu-same-bits`), and that others never do
-# (:claim:`exp-add-same-bits`).
+# The table was counted where this page was made, with the MLX and on the device in its first line, and holds for no other
+# backend. That ``x * y + x`` gives the same bits is a claim that each machine decides anew
+# (:claim:`multiply-add-same-bits`), and so is the same of GELU (:claim:`tanh-gelu-same-bits`); the ledger shows what CUDA said.
+# A chain without a product before a sum is the easier case (:claim:`exp-add-same-bits`).
 #
 # Read the last two columns together: where they are alike, compiling has made nothing worse, whatever the third column
 # says. Both are roundings of the same exact value, and neither is *the* result. In ulps the short dtypes are no worse than
