@@ -136,7 +136,7 @@ ax.set_title("A function before and after its way through a file")
 # Shapes
 # ------
 # A file is good for the shapes and dtypes it was traced with. Each further one is a trace of its own, into the same file,
-# through :class:`mlx.core.exporter`. ``shapeless=True`` promises all sizes; which functions does it suit? Each is exported
+# through :func:`mlx.core.exporter`. ``shapeless=True`` promises all sizes; which functions does it suit? Each is exported
 # with one size and called with a second one.
 
 

@@ -28,12 +28,12 @@ from compile_guide.tracing import watch
 #
 # The parts
 # ---------
-# The squared distance of a query q and a vector v is |q|² - 2 q·v + |v|². The products of all pairs are one matrix product.
-# |v|² doesn't depend on the query and is computed beforehand; |q|² is the same for all vectors and changes no order.
+# The squared distance of a query q and a vector v is q·q - 2 q·v + v·v. The products q·v of all pairs are one matrix
+# product. v·v doesn't depend on the query and is computed beforehand; q·q is the same for all vectors and changes no order.
 
 
 def scores(queries: mx.array, vectors: mx.array, lengths: mx.array) -> mx.array:
-    """Return squared distances less |q|², (queries, vectors); the smallest is the nearest."""
+    """Return squared distances less q·q, (queries, vectors); the smallest is the nearest."""
     return lengths - 2 * (queries @ vectors.T)
 
 
