@@ -132,7 +132,7 @@ for name in ("with_positions", "last_word", "two_heads", "without_first"):
 # In colors, with a letter for those who see them alike:
 
 SEVERITY = [RIGHT, "throws at the first call", "throws on the second size", WRONG]
-LETTERS, COLORS = "✓!!✗", ["#9fd6a8", "#f2e2a0", "#f2c078", "#d9534f"]
+LETTERS, COLORS = "✓12✗", ["#9fd6a8", "#f2e2a0", "#f2c078", "#d9534f"]
 severities = [[SEVERITY.index(check.outcome) for check in checks] for checks in found.values()]
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 ax.imshow(severities, cmap=ListedColormap(COLORS), vmin=0, vmax=3, aspect="auto")

@@ -129,7 +129,7 @@ ax.plot([], [], "o", color="0.4", fillstyle="none", markersize=10, label="plain:
 ax.plot([], [], "o", color="0.4", label="compiled: filled")
 ax.set_xticks(places, list(CHAINS))
 ax.set_yscale("symlog", linthresh=1)
-ax.set_ylim(bottom=-0.2)
+ax.set_ylim(-0.2, 3 * max(1, *(number for numbers in seen.values() for number in numbers[2:])))
 ax.set_ylabel("worst error, in ulps")
 ax.set_title("How far plain and compiled results are from the exact value")
 figure.legend(loc="outside lower center", ncols=5)
