@@ -54,8 +54,8 @@ def detour(x: mx.array) -> mx.array:
 
 
 x = mx.random.normal((1_000_000,), key=mx.random.key(0))
-assert mx.allclose(detour(x), straight(x), atol=1e-6)
-assert mx.allclose(mx.compile(detour)(x), straight(x), atol=1e-6)
+assert mx.allclose(detour(x), straight(x), atol=1e-5)
+assert mx.allclose(mx.compile(detour)(x), straight(x), atol=1e-5)
 
 # %%
 # MLX makes one stream wait for the other where values pass between them, so the result is right, compiled or not
@@ -96,7 +96,7 @@ assert watched.traces == 2
 # ------------------------------
 # Both sides are compiled. The candidate takes the detour, so it runs three kernels instead of one, and waits twice.
 
-there_and_back = compare("streams-detour", mx.compile(straight), mx.compile(detour), x, atol=1e-6)
+there_and_back = compare("streams-detour", mx.compile(straight), mx.compile(detour), x, atol=1e-5)
 there_and_back
 
 # %%
@@ -136,7 +136,7 @@ def a_tenth_there(x: mx.array) -> tuple[mx.array, mx.array]:
         return first, straight(x[cut:])
 
 
-tenth = compare("streams-a-tenth", mx.compile(all_here), mx.compile(a_tenth_there), x, atol=1e-6)
+tenth = compare("streams-a-tenth", mx.compile(all_here), mx.compile(a_tenth_there), x, atol=1e-5)
 table([there_and_back, sorted_apart, tenth])
 
 # %%

@@ -48,7 +48,8 @@ def nearest(queries: mx.array, vectors: mx.array, lengths: mx.array, k: int) -> 
 
 # %%
 # ``mx.topk`` would return the values alone (:claim:`topk-values-only`), hence ``argpartition``, which puts the k smallest
-# first, in any order. The check computes all distances one by one and sorts them.
+# first, in any order. The check computes all distances one by one and sorts them. It compares distances, not places: a GPU
+# multiplies matrices with fewer digits, so two vectors that are almost equally far may change places.
 
 WIDTH, COUNT, K = 32, 8192, 10
 keys = mx.random.split(mx.random.key(0), 2)
@@ -60,7 +61,7 @@ mx.eval(vectors, queries, lengths)
 _, places = nearest(queries, vectors, lengths, K)
 for query, mine in zip(queries[:3], places[:3], strict=True):
     distances = mx.sum((vectors - query) ** 2, axis=1)
-    assert mx.argsort(distances)[:K].tolist() == mine.tolist()
+    assert mx.allclose(distances[mine], mx.sort(distances)[:K], rtol=1e-2)
 
 # %%
 # Which part gains?
@@ -162,8 +163,8 @@ for size in (5000, 8192, 3000):
     best = nobody
     for block in in_blocks(vectors[:size]):
         best = fast_step(best, queries, *block)
-    _, wanted = nearest(queries, vectors[:size], lengths[:size], K)
-    assert mx.array_equal(best[1], wanted.astype(mx.int32))
+    wanted, _ = nearest(queries, vectors[:size], lengths[:size], K)
+    assert mx.allclose(best[0], wanted, rtol=1e-2, atol=0.1)
 print(watched)
 assert watched.traces == 1
 
