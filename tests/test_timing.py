@@ -297,6 +297,23 @@ def test_a_time_is_printed_with_its_unit(seconds: float | None, spread: float, t
     assert timing.format_time(seconds, spread) == text
 
 
+@pytest.mark.parametrize(
+    ("count", "seconds", "spread", "text"),
+    [
+        (29, 0.0123456, 0.01, "2,350 /s"),
+        (29, 0.0123456, 0.2, "2,300 /s"),
+        (1, 0.3, 0.01, "3.33 /s"),
+        (999.6, 1, 0.01, "1,000 /s"),
+        (99.96, 1, 0.01, "100 /s"),
+        (29, None, 0.01, "—"),
+    ],
+)
+def test_a_rate_is_rounded_to_the_digits_that_its_spread_supports(
+    count: float, seconds: float | None, spread: float, text: str
+) -> None:
+    assert timing.format_per_second(count, seconds, spread) == text
+
+
 def test_other_quantities_are_printed_plainly() -> None:
     assert [timing.format_count(n) for n in (7, 99, 123, 64321)] == ["7", "99", "120", "64,000"]
     assert [timing.format_bytes(n) for n in (12, 4000, 524e6, 2e9)] == ["12 B", "4.00 kB", "524 MB", "2.00 GB"]

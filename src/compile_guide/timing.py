@@ -245,11 +245,24 @@ def format_time(seconds: float | None, spread: float = 0.01) -> str:
     """Return a time with its unit, to the digits that a relative spread supports (2 to 4)."""
     if seconds is None:
         return "—"
-    digits = min(4, max(2, 1 + math.floor(-math.log10(max(spread, 1e-9)))))
+    digits = _digits(spread)
     seconds = float(f"{seconds:.{digits - 1}e}")  # rounded first: 999.6 µs is 1.00 ms
     units = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
     size, unit = next((u for u in units if seconds >= u[0]), (1e-9, "ns"))
     return f"{_significant(seconds / size, digits)} {unit}"
+
+
+def format_per_second(count: float, seconds: float | None, spread: float = 0.01) -> str:
+    """Return a rate such as "1,230 /s" of so many things in that time, to the digits that a relative spread supports."""
+    if not seconds:
+        return "—"
+    rate = float(_significant(count / seconds, _digits(spread)))
+    return f"{rate:,.0f} /s" if rate >= 100 else f"{_significant(rate, _digits(spread))} /s"
+
+
+def _digits(spread: float) -> int:
+    """Digits of a number that a relative spread supports: 2 to 4."""
+    return min(4, max(2, 1 + math.floor(-math.log10(max(spread, 1e-9)))))
 
 
 def _significant(value: float, digits: int) -> str:
