@@ -105,14 +105,11 @@ def empty(length: int) -> Cache:
 # All places are there from the beginning. :func:`mlx.core.slice_update` writes to a place that an *array* names, which a
 # slice such as ``keys[:, :, offset]`` isn't good for (:claim:`array-slice-bound`). What lies behind the offset is masked.
 
-PLACES = mx.arange(CAPACITY)
-mx.eval(PLACES)
-
 
 def write(token: mx.array, cache: Cache, offset: mx.array) -> tuple[mx.array, Cache]:
     """Return the next token, and the cache with an entry at ``offset``, an array of shape (1,)."""
     written: Cache = {"keys": [], "values": []}
-    mask = PLACES <= offset
+    mask = mx.arange(CAPACITY) <= offset
 
     def store(number: int, key: mx.array, value: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         for name, new in (("keys", key), ("values", value)):
