@@ -140,7 +140,7 @@ def count_traces(way: Callable[[Pool], list[mx.array]]) -> int:
 
 traces = {way: count_traces(way) for way in (as_they_are, in_buckets, shapeless)}
 for way, count in traces.items():
-    print(f"{way.__name__:<12}{count:4} traces")
+    print(f"{way.__name__:<12}{count:4} trace{'' if count == 1 else 's'}")
 assert traces == {as_they_are: len(set(lengths)), in_buckets: len(buckets), shapeless: 1}
 
 # %%
@@ -148,7 +148,7 @@ assert traces == {as_they_are: len(set(lengths)), in_buckets: len(buckets), shap
 # --------------------------
 # A trace is kept as long as its function lives. That old ones are dropped when there are many is a claim of the ledger,
 # :claim:`traces-never-evicted`. The traced graph holds the constants of the function, here the -∞, and each trace has
-# its own. A few bytes don't hurt, but on a GPU each is a buffer, and the number of buffers has a limit: that is what the
+# its own. A few bytes don't hurt, but on Metal each is a buffer, and the number of buffers has a limit: that is what the
 # question ran into. Does the memory that MLX holds grow with each trace, after its result is gone?
 
 
