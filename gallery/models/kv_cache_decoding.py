@@ -27,8 +27,8 @@ from compile_guide.tracing import watch
 #
 # A small decoder
 # ---------------
-# Two layers, without training: any weights will do to compare tokens and times. ``attend`` leaves open how the cache is
-# kept; it gets the new key and value of a layer to a function ``store``, which returns all keys and values to look at and,
+# Two layers, without training: any weights will do to compare tokens and times. ``next_token`` leaves open how the cache is
+# kept: it hands the new key and value of a layer to a function ``store``, which returns all keys and values to look at and,
 # if some places of the cache are empty, a mask.
 
 ON_GPU = mx.default_device() == mx.gpu

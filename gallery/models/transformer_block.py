@@ -202,7 +202,7 @@ figure.suptitle("A transformer block: the operations that compiling removes, and
 
 # %%
 # The step as a whole: :measured:`block-whole-step.ratio`; the forward pass alone: :measured:`block-forward.ratio`. The first
-# compiled step took :measured:`block-whole-step.first_call`, and is paid back
+# compiled step took :measured:`block-whole-step.first_call`, some of it for kernels; it has paid for itself:
 # :measured:`block-whole-step.break_even`.
 #
 # Why can the same step of another model lose? Products grow with the square of the width, everything else with the width. In

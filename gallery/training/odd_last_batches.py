@@ -282,6 +282,14 @@ ax.set_title("A bad batch ends one run; the other takes no notice of it")
 ax.legend()
 
 # %%
+# The losses around that batch, in numbers:
+
+around = range(STRUCK - 2, STRUCK + 2)
+Table(("batch", "without kept", "with kept"), tuple(
+    (str(n), f"{clean[n]:.3f}" if n < STRUCK else "ended", f"{survived[n]:.3f}") for n in around
+))  # fmt: skip
+
+# %%
 # Better still is a check in front of the step, since it names the cause:
 
 

@@ -194,7 +194,8 @@ Table(("version", "peak memory", "time of a step"), tuple(cells))
 # What to see in it
 # -----------------
 # **Compiled:** a fused activation keeps no arrays between its operations (:claim:`wide-memory`). Here the peak went from :measured:`memory-compiled.baseline_peak` to
-# :measured:`memory-compiled.peak`; the time, :measured:`memory-compiled.ratio`.
+# :measured:`memory-compiled.peak`. In time it is
+# :measured:`memory-compiled.ratio`.
 #
 # **Checkpointed:** each block remembers its input alone, and its forward pass is computed a second time
 # (:claim:`compile-checkpoint-grad`). Peak: :measured:`memory-checkpointed.peak`. Compiled or not, the second forward pass
