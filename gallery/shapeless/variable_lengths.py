@@ -184,8 +184,8 @@ table([plain, bucketed, with_sizes_open])
 # Compiled as the texts come, against not compiled at all: :measured:`lengths-plain.ratio`. Work as short as this has
 # hardly a chance to pay for a trace that is used once. Buckets against the lengths as they are:
 # :measured:`lengths-buckets.ratio`, with fewer traces and more rows. Shapeless: :measured:`lengths-shapeless.ratio`.
-
-# The picture takes the texts as they are for its measure, since each ratio comes from pairs that were timed in turn.
+#
+# In the picture the texts as they are have the time 1, since each ratio comes from pairs that were timed in turn.
 
 ways = {
     "not compiled": (plain.ratio or 0, plain.baseline_peak, 0),
