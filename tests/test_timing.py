@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -159,6 +160,34 @@ def test_a_first_call_that_is_slow_because_it_builds_does_not_count_as_slow(monk
 
     monkeypatch.setattr(timing, "HARD_CAP", 0.3)
     assert compare("builds", builds_first, mx.compile(chain), X, budget=0.02).runs
+
+
+def test_a_first_call_says_whether_it_wrote_kernels(tmp_path: Path) -> None:
+    code = (
+        "import mlx.core as mx\n"
+        "from compile_guide.timing import compare\n"
+        "def chain(x):\n    return mx.exp(x) * 2 + 1\n"
+        "first = compare('first', chain, mx.compile(chain), mx.ones(8), budget=0.01)\n"
+        "second = compare('second', chain, mx.compile(lambda x: chain(x)), mx.ones(9), budget=0.01)\n"
+        "print(first.kernels_built, second.kernels_built)\n"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1 0"
+    assert "(wrote 1 kernel file)" in done.stdout and "(wrote no kernel files)" in done.stdout
+
+
+def test_nothing_is_said_of_kernels_that_could_not_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path / "none"))
+    result = compare("elsewhere", chain, mx.compile(chain), X, budget=0.01)
+    assert result.kernels_built is None
+    assert result.first_call_words() == ""
+
+
+def test_of_an_older_record_only_the_state_of_the_cache_is_told() -> None:
+    run = timing.Run((1.0,), (1.0,), 1.0, 1.0, cache="empty")
+    assert timing.Comparison("old", (run,)).first_call_words() == "process began with an empty kernel cache"
 
 
 def test_a_call_slower_than_the_budget_still_gets_three_pairs() -> None:

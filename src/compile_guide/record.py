@@ -4,6 +4,7 @@ Schema history (``schema`` in the file; a file of another number is refused):
 
 1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims, and three tables:
    functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
+   Since 0.2 a run may say ``built``; records without it are as good as before.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     baseline_peak: Bytes
     candidate_peak: Bytes
     copy_bandwidth: Rate | None
+    built: Annotated[int, Meta(ge=0, lt=2**20)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse sample lists that don't pair up."""

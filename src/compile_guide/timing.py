@@ -19,6 +19,7 @@ import os
 import random
 import re
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 SINK, REPLAY = "COMPILE_GUIDE_SINK", "COMPILE_GUIDE_REPLAY"
+KERNEL_SUFFIXES = {".so", ".ptx", ".cubin"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CONFIDENCE = 0.95
 MAX_PAIRS = 48
@@ -36,8 +38,8 @@ HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES = 1 << 28
 CACHE_WORDS = {
-    "empty": " (process began with an empty kernel cache)",
-    "warm": " (kernels found on disk)",
+    "empty": "process began with an empty kernel cache",
+    "warm": "an earlier process may have left kernels on disk",
     "unknown": "",
 }
 
@@ -57,6 +59,8 @@ class Run:
     baseline_peak: int = 0
     candidate_peak: int = 0
     copy_bandwidth: float | None = None
+    built: int | None = None
+    """Kernel files that the candidate's first call wrote: 0 when all were there; None where nobody can count them."""
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -139,8 +143,13 @@ class Comparison:
 
     @property
     def first_call_s(self) -> float | None:
-        """First candidate call (trace and kernel build) of the first process, the one with the emptiest kernel cache."""
+        """First candidate call of the first process. Whether it built kernels too, only :attr:`kernels_built` knows."""
         return self.runs[0].first_candidate_s if self.runs else None
+
+    @property
+    def kernels_built(self) -> int | None:
+        """Kernel files that this first call wrote; None where that wasn't, or can't be, counted."""
+        return self.runs[0].built if self.runs else None
 
     @property
     def first_call_warm_s(self) -> float | None:
@@ -217,13 +226,21 @@ class Comparison:
             ("candidate", f"{time_of(self.candidate_s)} a call"),
         ]
         pays = "" if self.break_even is None else f", paid back after {format_calls(self.break_even)}"
-        rows += [("first call", f"{format_time(self.first_call_s)}{CACHE_WORDS[self.runs[0].cache]}{pays}")]
+        seen = f" ({words})" if (words := self.first_call_words()) else ""
+        rows += [("first call", f"{format_time(self.first_call_s)}{seen}{pays}")]
         if self.baseline_share is not None and self.candidate_share is not None:
             rates = " → ".join(format_rate(r) for r in (self.baseline_bandwidth, self.candidate_bandwidth))
             shares = f"{self.baseline_share:.0%} → {self.candidate_share:.0%}"
             rows += [("bandwidth", f"{rates}, {shares} of a copy's {format_rate(self.copy_bandwidth)}")]
         rows += [("extra memory", f"{format_bytes(self.baseline_peak)} → {format_bytes(self.candidate_peak)}")]
         return [*rows, ("measured in", self._measured_in()), *([("note", self.note)] if self.note else [])]
+
+    def first_call_words(self) -> str:
+        """Return what was seen of kernels at the first call, "" when nothing: it is cold only where it wrote some."""
+        if self.kernels_built is None:
+            return CACHE_WORDS[self.runs[0].cache] if self.runs else ""
+        files = f"{self.kernels_built or 'no'} kernel file{'' if self.kernels_built == 1 else 's'}"
+        return f"wrote {files}"
 
     def _measured_in(self) -> str:
         pairs = sum(len(run.baseline_s) for run in self.runs)
@@ -515,6 +532,16 @@ def copy_bandwidth() -> float:
     return 2 * COPY_BYTES / min(times)
 
 
+def kernel_files() -> int | None:
+    """Count the kernels that MLX keeps as files, on CPU and CUDA; None where there are none, as with Metal."""
+    import mlx.core as mx
+
+    folder = Path(tempfile.gettempdir(), "mlx", mx.__version__)
+    folders = [folder / "cpu", Path(os.environ.get("MLX_PTX_CACHE_DIR") or folder / "ptx")]
+    # check_compiling() has built a kernel already, so none at all means that they are kept elsewhere
+    return sum(file.suffix in KERNEL_SUFFIXES for place in folders for file in place.rglob("*")) or None
+
+
 def _leaves(tree: Any) -> Iterator[Any]:
     if isinstance(tree, dict):
         for key in tree:
@@ -568,6 +595,7 @@ class _Side:
         self.function, self.inputs = function, inputs
         self.first_s = self.call_s = 0.0
         self.calls, self.peak = 1, 0
+        self.built: int | None = None
 
     def call(self) -> tuple[Any, float]:
         """Call once, evaluate all that it returns, and return that and the seconds."""
@@ -577,6 +605,13 @@ class _Side:
         result = self.function(*self.inputs)
         mx.eval(result)
         return result, time.perf_counter() - start
+
+    def first_call(self) -> tuple[Any, float]:
+        """Call for the first time, and count the kernel files that this wrote."""
+        before = kernel_files()
+        result, self.first_s = self.call()
+        self.built = None if before is None else max(0, (kernel_files() or 0) - before)
+        return result, self.first_s
 
     def warm_call(self) -> None:
         """Call once more for the time of a warm call and the memory that it needs beyond what is held already."""
@@ -632,8 +667,7 @@ class _Pair:
         for number in range(3 if self.fresh else 1):
             results = []
             for side in self.sides:
-                result, seconds = side.call()
-                side.first_s = side.first_s or seconds
+                result, seconds = side.call() if side.first_s else side.first_call()
                 if side is self.sides[0] and 3 * seconds > self.settings.cap_s:
                     # It may have built kernels: a second call decides. A step with state gets one in its turn.
                     if not self.fresh:
@@ -662,6 +696,7 @@ class _Pair:
             baseline_peak=baseline.peak,
             candidate_peak=candidate.peak,
             copy_bandwidth=_rounded(copy_bandwidth()) if bytes_moved else None,
+            built=candidate.built,
         )
         return Comparison(self.name, (run,), bytes_moved, note=self.note)
 
