@@ -15,7 +15,7 @@ from sphinx.errors import ConfigError
 
 from compile_guide.claims import Claim, Seen, all_claims
 from compile_guide.record import Record, Verdict, save
-from compile_guide.site import ledger, roles, tables, wording
+from compile_guide.site import ledger, published, roles, wording
 
 FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
 EVEN = make_entry("even", ratios=(0.98, 0.99, 1.0, 1.01, 1.02, 1.03))
@@ -201,18 +201,29 @@ def test_comparisons_of_all_machines_stand_side_by_side(tmp_path: Path) -> None:
     put_records(tmp_path, make_record(FAST), other_machine(make_entry("gelu"), EVEN))
     site = build(tmp_path)
     assert site.text() == (
-        "T ¶ Comparison Machine MLX Baseline Candidate Speed-up First call Pays"
-        " gelu Test Chip 0.32.4 1.2 ms 1.0 ms 1.23× (1.21–1.26) 500 ms 2,200 calls"
-        " gelu Apple M9 0.33.0 2.0 ms 1.0 ms 2.0× (1.9–2.1) 500 ms 500 calls"
-        " even Apple M9 0.33.0 1.0 ms 1.0 ms no measurable difference (0.98–1.03) 500 ms never"
+        "T ¶ Test Chip , MLX 0.32.4"
+        " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
+        " gelu 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
+        " The same on 1 other machine Apple M9 , MLX 0.33.0"
+        " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
+        " gelu 2.0 1.0 2.0× (1.9–2.1) 500 500"
+        " even 1.0 1.0 no measurable difference (0.98–1.03) 500 never"
+        " gelu on 2 machines 1× 1.5× 2× Test Chip 1.23× Apple M9 2.0× Metal CPU"
+        " Machine MLX Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
+        " Test Chip (this page) 0.32.4 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
+        " Apple M9 0.33.0 2.0 1.0 2.0× (1.9–2.1) 500 500"
     )
-    assert '<td class="number"><p>1.2 ms</p></td>' in site.page()
 
 
-def test_a_table_of_one_comparison_does_not_repeat_its_name(tmp_path: Path) -> None:
+def test_a_number_is_right_aligned_and_the_faster_time_bold_and_the_interval_quiet(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} gelu\n:caption: One\n```\n"})
     put_records(tmp_path, make_record(FAST))
-    assert build(tmp_path).text().startswith("T ¶ One ¶ Machine MLX Baseline")
+    page = build(tmp_path).page()
+    assert '<td class="number"><p>1.2</p></td>' in page
+    assert '<td class="number"><p><strong>1.0</strong></p></td>' in page
+    assert '<span class="ratio">1.23×</span><span class="interval"> (1.21–1.26)</span>' in page
+    assert '<p class="guide-caption">One</p>' in page
+    assert "<details" not in page
 
 
 def test_machines_lists_every_record_and_folds_the_rest(tmp_path: Path) -> None:
@@ -260,6 +271,8 @@ plain = "3 ms"
 compiled = "1 ms"
 source = "a page"
 link = "https://example.org/x"
+ours = "gelu"
+why = "The <i>same</i> function."
 
 [[figure]]
 topic = "svd"
@@ -271,18 +284,46 @@ ratio = "2×"
 note = "in prose"
 source = "a script"
 link = "javascript:alert(1)"
+why = "No sizes given."
 """
 
 
 def test_published_figures_are_quoted_with_their_source(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path)
+    put_records(tmp_path, make_record(FAST))
     site = build(tmp_path)
-    assert "A <b>bold</b> `claim` M1, MLX not stated 3 ms 1 ms — a page" in site.text()
-    assert "SVD (in prose) M2 2 ms 1 ms 2× a script" in site.text()
+    assert "A <b>bold</b> `claim` Reported by a page . M1, MLX not stated 3 ms 1 ms —" in site.text()
+    assert "SVD (in prose) Reported by a script . M2 2 ms 1 ms 2×" in site.text()
     assert 'href="https://example.org/x"' in site.page()
     assert "javascript" not in site.page()
     assert "<b>" not in site.page()
+    assert site.warnings == []
+
+
+def test_a_published_figure_stands_beside_our_nearest_measurement_or_says_why_not(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
+    put_records(tmp_path, make_record(FAST))
+    text = build(tmp_path).text()
+    ours = "Our nearest, gelu : The <i>same</i> function. Test Chip, MLX 0.32.4 1.2 ms 1.0 ms 1.23× (1.21–1.26)"
+    assert ours in text
+    assert "Nothing of ours is near: No sizes given. — — —" in text
+
+
+def test_a_published_figure_that_names_no_comparison_of_ours_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
+    put_records(tmp_path, make_record(EVEN))
+    site = build(tmp_path)
+    (warning,) = site.warnings
+    message = "published figure 'A <b>bold</b> `claim`': no record has a comparison 'gelu' [compile_guide.name]"
+    assert warning == f"index.md:3: WARNING: {message}"
+    assert "Ours is not measured yet: The <i>same</i> function. — — —" in site.text()
+
+
+def test_a_comparison_too_slow_to_make_says_so_beside_the_published_figure(tmp_path: Path) -> None:
+    slow = msgspec.structs.replace(FAST, runs=(), slow_call_s=7.84)
+    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
+    put_records(tmp_path, make_record(slow))
+    assert "Test Chip, MLX 0.32.4 — — not compared: one call takes 7.84 s" in build(tmp_path).text()
 
 
 def test_one_topic_of_the_published_figures_can_be_chosen(tmp_path: Path) -> None:
@@ -296,12 +337,12 @@ def test_one_topic_of_the_published_figures_can_be_chosen(tmp_path: Path) -> Non
     [
         (
             '[[figure]]\nwhat = "x"',
-            "published.toml: figure 1: missing 5 required positional arguments: 'topic',",
+            "published.toml: figure 1: missing 6 required positional arguments: 'topic',",
         ),
         (PUBLISHED + 'color = "red"', "published.toml: figure 2: got an unexpected keyword argument 'color'"),
         (PUBLISHED + "note2 = 1", "published.toml: figure 2: note2 is no text"),
         ("figure", "published.toml: "),
-        ("#" * (tables.MAX_BYTES + 1), "published.toml: larger than 200,000 bytes"),
+        ("#" * (published.MAX_BYTES + 1), "published.toml: larger than 200,000 bytes"),
     ],
 )
 def test_a_wrong_file_of_published_figures_is_a_warning(tmp_path: Path, content: str, message: str) -> None:
@@ -484,7 +525,7 @@ def test_every_file_read_is_noted_as_a_dependency(tmp_path: Path) -> None:
     dependencies = build(tmp_path).app.env.dependencies
     files = {name: {Path(file).name for file in dependencies[name]} for name in pages}
     one = "cpu-test-chip-mlx-0-32-4.json"
-    assert files == {"index": {one}, "a": {one}, "b": {one}, "c": {"published.toml"}}
+    assert files == {"index": {one}, "a": {one}, "b": {one}, "c": {"published.toml", one}}
 
 
 def test_a_changed_record_changes_the_page(tmp_path: Path) -> None:
@@ -522,7 +563,8 @@ def test_a_page_with_numbers_says_by_itself_what_they_were_measured_on(tmp_path:
     put_records(tmp_path, make_record(FAST))
     site = build(tmp_path, gallery=True)
     assert (
-        site.text() == "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. 1.23× (1.21–1.26)"
+        site.text() == "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22."
+        " No Apple-silicon record yet. 1.23× (1.21–1.26)"
     )
     assert "Measured on" not in site.text("other")
 

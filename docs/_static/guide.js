@@ -1,5 +1,5 @@
-// What a page gains where scripts run: filters for the ledger and the gallery, and boxes that scroll by keyboard.
-// Without scripts everything is there, unfiltered.
+// What a page gains where scripts run: filters for the ledger and the gallery, a choice of machine that all pages share,
+// and boxes that scroll by keyboard. Without scripts everything is there, unfiltered, one machine after the other.
 "use strict";
 
 const classesWith = (element, prefix) =>
@@ -66,16 +66,120 @@ function filterCards() {
   document.querySelector(".guide-cards").before(bar);
 }
 
+const MACHINE = "mlx-compile-guide-machine";
+const MOST_BUTTONS = 4;
+
+const idOf = (panel) => classesWith(panel, "machine-")[0];
+
+function remembered() {
+  try {
+    return localStorage.getItem(MACHINE);
+  } catch {
+    return null; // a browser may forbid it: then a choice holds for its page
+  }
+}
+
+function remember(machine) {
+  try {
+    localStorage.setItem(MACHINE, machine);
+  } catch {
+    // see above
+  }
+}
+
+function machineControl(number, machines, choose) {
+  const options = [...machines];
+  if (options.length <= MOST_BUTTONS) {
+    const radios = options.map(([id, { name }]) => {
+      const radio = make("input", { type: "radio", name: `machine-of-${number}`, value: id });
+      radio.addEventListener("change", () => choose(id, box));
+      return make("label", {}, radio, make("span", { textContent: name }));
+    });
+    const box = make("fieldset", { className: "guide-machine-choice" }, make("legend", { textContent: "Machine" }), ...radios);
+    return box;
+  }
+  const select = make("select", {});
+  for (const backend of new Set(options.map(([, machine]) => machine.backend))) {
+    const group = make("optgroup", { label: { metal: "Apple silicon (Metal)", cuda: "CUDA", cpu: "CPU" }[backend] });
+    for (const [id, machine] of options) {
+      if (machine.backend === backend) group.append(make("option", { value: id, textContent: machine.name }));
+    }
+    select.append(group);
+  }
+  const box = make("div", { className: "guide-machine-choice" }, make("label", {}, "Machine ", select));
+  select.addEventListener("change", () => choose(select.value, box));
+  return box;
+}
+
+function chooseMachine() {
+  const switches = [...document.querySelectorAll(".guide-switch")];
+  for (const others of document.querySelectorAll(".guide-others")) {
+    others.firstElementChild.remove(); // its line to unfold
+    others.replaceWith(...others.childNodes);
+  }
+  const machines = new Map();
+  for (const panel of document.querySelectorAll(".guide-page-switch > .guide-panel")) {
+    const name = panel.querySelector(".machine").textContent;
+    const version = panel.textContent.match(/MLX [^,]+/)?.[0] ?? "";
+    machines.set(idOf(panel), { name: `${name}, ${version}`, backend: classesWith(panel, "backend-")[0] });
+  }
+  if (machines.size < 2) return;
+  const own = machines.keys().next().value;
+  const numbers = [...document.querySelectorAll("[data-others]")].map((element) => {
+    return { element, own: element.textContent, others: JSON.parse(element.dataset.others) };
+  });
+  const show = (machine) => {
+    for (const box of switches) {
+      const panels = [...box.children].filter((child) => child.classList.contains("guide-panel"));
+      const found = panels.find((panel) => idOf(panel) === machine);
+      for (const panel of panels) panel.hidden = panel !== (found ?? panels[0]);
+      box.querySelector(":scope > .guide-absent")?.remove();
+      if (!found && box.querySelector(":scope > .guide-machine-choice")) {
+        const instead = machines.get(idOf(panels[0]))?.name;
+        box.append(make("p", { className: "guide-absent", textContent: `Not measured there. This is ${instead}.` }));
+      }
+    }
+    for (const { element, own: text, others } of numbers) {
+      const other = machine in others ? others[machine] : text;
+      element.textContent = machine === own ? text : (other ?? "not measured there");
+    }
+    for (const input of document.querySelectorAll(".guide-machine-choice input")) input.checked = input.value === machine;
+    for (const select of document.querySelectorAll(".guide-machine-choice select")) select.value = machine;
+    for (const note of document.querySelectorAll(".guide-elsewhere")) {
+      note.hidden = machine === own;
+    }
+  };
+  const choose = (machine, box) => {
+    const before = box.getBoundingClientRect().top;
+    remember(machine);
+    show(machine);
+    scrollBy(0, box.getBoundingClientRect().top - before); // tables above may have grown
+  };
+  switches.forEach((box, number) => {
+    if (box.classList.contains("guide-quiet")) return;
+    box.prepend(machineControl(number, machines, choose));
+    if (box.classList.contains("guide-page-switch")) {
+      const words = `Figures, printed outputs and verdicts on this page are those of ${machines.get(own).name}.`;
+      box.append(make("p", { className: "guide-elsewhere", textContent: words, hidden: true }));
+    }
+  });
+  document.body.classList.add("guide-switches");
+  const wanted = remembered();
+  show(machines.has(wanted) ? wanted : own);
+}
+
 function focusScrolling() {
-  for (const box of document.querySelectorAll(".table-wrapper, .output_html, .highlight pre")) {
+  for (const box of document.querySelectorAll(".table-wrapper, .guide-scroll, .output_html, .highlight pre")) {
     if (box.scrollWidth > box.clientWidth && !box.hasAttribute("tabindex")) {
       box.tabIndex = 0;
       box.role = "region";
-      box.ariaLabel = box.matches("pre") ? "Code, scrolls sideways" : "Table, scrolls sideways";
+      const what = box.matches("pre") ? "Code" : box.matches(".guide-scroll") ? "Chart" : "Table";
+      box.ariaLabel = `${what}, scrolls sideways`;
     }
   }
 }
 
 filterLedger();
 filterCards();
+chooseMachine();
 focusScrolling();

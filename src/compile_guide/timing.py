@@ -536,7 +536,7 @@ def kernel_files() -> int | None:
     """Count the kernels that MLX keeps as files, on CPU and CUDA; None where there are none, as with Metal."""
     import mlx.core as mx
 
-    folder = Path(tempfile.gettempdir(), "mlx", mx.__version__)
+    folder = Path(tempfile.gettempdir(), "mlx", getattr(mx, "__version__", ""))
     folders = [folder / "cpu", Path(os.environ.get("MLX_PTX_CACHE_DIR") or folder / "ptx")]
     # check_compiling() has built a kernel already, so none at all means that they are kept elsewhere
     return sum(file.suffix in KERNEL_SUFFIXES for place in folders for file in place.rglob("*")) or None

@@ -16,7 +16,20 @@ from sphinx.errors import ConfigError
 
 from compile_guide import __version__
 from compile_guide.record import RecordError
-from compile_guide.site import cards, docstrings, gallery, ledger, nodes, observed, pages, roles, tables
+from compile_guide.site import (
+    cards,
+    comparisons,
+    docstrings,
+    drawing,
+    gallery,
+    ledger,
+    nodes,
+    observed,
+    pages,
+    published,
+    roles,
+    tables,
+)
 from compile_guide.site.shelf import shelf
 
 
@@ -66,15 +79,17 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_record", "", "env", str)
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
     nodes.setup(app)
+    drawing.setup(app)
     app.add_role("measured", roles.Measured())
     app.add_role("machine", roles.MachineFact())
     app.add_role("claim", roles.ClaimMark())
     app.add_role("verdict", roles.VerdictMark())
-    app.add_directive("comparison", tables.ComparisonTable)
-    app.add_directive("headline", tables.Headline)
+    app.add_directive("comparison", comparisons.ComparisonTable)
+    app.add_directive("headline", comparisons.Headline)
     app.add_directive("machines", tables.Machines)
     app.add_directive("measured-on", tables.MeasuredOn)
-    app.add_directive("published", tables.Published)
+    app.add_directive("published", published.Published)
+    app.add_directive("apple-silicon", published.AppleSilicon)
     app.add_directive("claims", ledger.Ledger)
     app.add_directive("shapeless-support", observed.ShapelessSupport)
     app.add_directive("already-compiled", observed.AlreadyCompiled)

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.site.nodes import paragraph, text, warn
+from compile_guide.site.nodes import page_link, paragraph, text, warn
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,7 @@ def card(example: Example) -> nodes.container:
         made += themed(f"/{example.image.removesuffix('.svg')}")
     elif example.image:
         made += nodes.image(uri=f"/{example.image}", alt="")
-    link = addnodes.pending_xref(
-        "",
-        text(example.title),
-        refdomain="std",
-        reftype="doc",
-        reftarget=f"/{example.page}",
-        refexplicit=True,
-        refwarn=True,
-    )
+    link = page_link(f"/{example.page}", text(example.title))
     made += nodes.paragraph("", "", link, classes=["guide-card-title"])
     made += paragraph(example.intro, classes=["guide-card-intro"])
     return made

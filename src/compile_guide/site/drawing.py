@@ -156,7 +156,9 @@ def _done(translator: Any, node: nodes.Element) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the nodes."""
+    """Register the nodes, once for the several extensions that draw."""
+    if drawing.__name__ in app.registry.translation_handlers.get("html", {}):
+        return
     others = ("text", "latex", "man", "texinfo")
     words: dict[str, Any] = dict.fromkeys(others, (_say, _done))
     nothing: dict[str, Any] = dict.fromkeys(others, (_done, _done))

@@ -23,7 +23,8 @@ from compile_guide.site.nodes import (
     warn,
 )
 from compile_guide.site.roles import known_claims
-from compile_guide.site.tables import RecordsDirective, machine_link
+from compile_guide.site.switch import machine_link
+from compile_guide.site.tables import RecordsDirective
 from compile_guide.site.wording import verdict, verdict_of
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -28,6 +30,10 @@ class summary(nodes.General, nodes.TextElement):
 
 class place_link(nodes.Inline, nodes.TextElement):
     """A link to the place ``key`` (``claim-…``, ``machine-…``) if a page has it, else its text."""
+
+
+class on_machines(nodes.inline):
+    """Text of this site's record; ``others`` says what stands in its place for each other record, by id."""
 
 
 class citations(nodes.General, nodes.Element):
@@ -65,6 +71,12 @@ def text(content: str, *classes: str) -> nodes.inline:
     return nodes.inline(content, content, classes=list(classes))
 
 
+def page_link(page: str, *content: nodes.Node) -> addnodes.pending_xref:
+    """Return a link to a page by its path in the source."""
+    facts = {"refdomain": "std", "reftype": "doc", "reftarget": page, "refexplicit": True, "refwarn": True}
+    return addnodes.pending_xref("", *content, **facts)
+
+
 def paragraph(*parts: Cell, classes: Sequence[str] = ()) -> nodes.paragraph:
     """Return a paragraph of plain text and nodes."""
     made = nodes.paragraph(classes=list(classes))
@@ -82,11 +94,14 @@ def table(
 ) -> nodes.table:
     """Return a table; furo gives it a box that scrolls by itself on narrow pages.
 
-    Strings are plain text. Columns whose header is in ``numbers`` are aligned to the right.
+    Strings are plain text. Columns whose header is in ``numbers`` are aligned to the right. Without header, all are
+    words.
     """
-    classes = ["number" if name in numbers else "words" for name in header]
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
-    group += nodes.thead("", _row(header, classes))
+    rows = list(rows)
+    classes = ["number" if name in numbers else "words" for name in header] or ["words"] * len(rows[0])
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in classes), cols=len(classes))
+    if header:
+        group += nodes.thead("", _row(header, classes))
     group += nodes.tbody("", *(_row(row, classes) for row in rows))
     made = nodes.table("", classes=["guide-table"])
     if caption:
@@ -163,6 +178,15 @@ def _close_summary(translator: Any, node: nodes.Element) -> None:
     translator.body.append("</summary>\n")
 
 
+def _open_span(translator: Any, node: nodes.Element) -> None:
+    others = {"data-others": json.dumps(node["others"], ensure_ascii=False, sort_keys=True)} if node["others"] else {}
+    translator.body.append(translator.starttag(node, "span", "", **others))
+
+
+def _close_span(translator: Any, node: nodes.Element) -> None:
+    translator.body.append("</span>")
+
+
 def _pass(translator: Any, node: nodes.Element) -> None:
     """Other formats show the content unfolded."""
 
@@ -172,4 +196,5 @@ def setup(app: Sphinx) -> None:
     seen = (_pass, _pass)
     app.add_node(details, html=(_open_details, _close_details), text=seen, latex=seen)
     app.add_node(summary, html=(_open_summary, _close_summary), text=seen, latex=seen)
+    app.add_node(on_machines, html=(_open_span, _close_span), text=seen, latex=seen)
     app.add_post_transform(ResolvePlaces)

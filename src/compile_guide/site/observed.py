@@ -14,7 +14,8 @@ from compile_guide.errors._entry import Entry
 from compile_guide.history import History, HistoryError, Turn, Version, load, turns
 from compile_guide.record import Message, Record
 from compile_guide.site.nodes import Cell, folded, literal_block, note, paragraph, place_link, table, text, warn
-from compile_guide.site.tables import RecordsDirective, machine_link
+from compile_guide.site.switch import machine_link
+from compile_guide.site.tables import RecordsDirective
 from compile_guide.site.wording import VERDICTS
 
 MARKS = {True: "✓", False: "✗", None: "?"}

@@ -13,12 +13,19 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from compile_guide.site.cards import themed
+from compile_guide.site.comparisons import by_machine, facts_by_machine, side_by_side
 from compile_guide.site.nodes import literal_block, paragraph
-from compile_guide.site.roles import shelf_of
+from compile_guide.site.roles import noted_shelf
+from compile_guide.site.switch import switch
 from compile_guide.site.tables import measured_on
 
 Kind = TypeVar("Kind", bound=nodes.Element)
 CARD = re.compile(r"""sphx-glr-thumbcontainer" (?:data-sgtags='(?P<tags>[^']*)' )?tooltip="(?P<intro>[^"]*)">""")
+
+ONE = re.compile(r"guide-comparison'><caption>(?P<name>[a-z0-9_-]+)</caption>")
+SEVERAL = re.compile(r"<thead><tr><th scope='col'>comparison</th>.*?<tbody>(?P<rows>.*)</tbody>", re.DOTALL)
+ROW = re.compile(r"<tr><td>([a-z0-9_-]+)</td>")
+"""What :class:`compile_guide.timing.Comparison` and ``table()`` give sphinx-gallery to capture."""
 
 
 def mend_page(app: Sphinx, doctree: nodes.document) -> None:
@@ -40,10 +47,38 @@ def mend_example(app: Sphinx, doctree: nodes.document) -> None:
     footer = next(_having(doctree, nodes.container, "sphx-glr-footer-example"), None)
     if footer is None:
         return
+    show_captured(app, doctree)
     add_measured_on(app, doctree)
+    add_every_machine(app, doctree, footer)
     command = f"python -m compile_guide copy {Path(app.env.docname).name} FOLDER"
     own = [paragraph("Take it into your own project:"), literal_block(command, "console")]
     footer.insert(0, nodes.container("", *own, classes=["guide-copy"]))
+
+
+def show_captured(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the comparisons that a block returned as a table for each machine.
+
+    sphinx-gallery captures HTML of the record that is replayed; the names in it are all that is kept.
+    """
+    shelf = noted_shelf(app.env, app.config)
+    for raw in list(doctree.findall(nodes.raw)):
+        one, several = ONE.search(raw.astext()), SEVERAL.search(raw.astext())
+        names = [one["name"]] if one else ROW.findall(several["rows"]) if several else []
+        if panels := facts_by_machine(names[0], shelf) if one else by_machine(names, shelf):
+            raw.replace_self(switch(panels))
+
+
+def add_every_machine(app: Sphinx, doctree: nodes.document, footer: nodes.container) -> None:
+    """Put a section before the footer: each comparison of this example on all machines that have measured it."""
+    shelf, example = noted_shelf(app.env, app.config), Path(app.env.docname).name
+    names = [entry.name for entry in shelf.shown.comparisons if entry.example == example] if shelf.shown else []
+    folds = [fold for name in names if (fold := side_by_side(name, shelf))]
+    if folds:
+        title = "On every machine"
+        words = "Each row is a machine of its own: compare within a row, not down a column."
+        section = nodes.section("", nodes.title(title, title), paragraph(words), *folds, ids=["on-every-machine"])
+        doctree.note_explicit_target(section)
+        footer.parent.insert(footer.parent.index(footer), section)
 
 
 def nest_topics(doctree: nodes.document) -> None:
@@ -56,14 +91,13 @@ def nest_topics(doctree: nodes.document) -> None:
 
 def add_measured_on(app: Sphinx, doctree: nodes.document) -> None:
     """Put the line under the page's title, unless the page has one already."""
-    shown = shelf_of(app.env, app.config)
+    shelf = noted_shelf(app.env, app.config)
     title = next(iter(doctree.findall(nodes.title)), None)
     if next(_having(doctree, nodes.paragraph, "measured-on"), None) is not None or title is None:
         return
-    if shown.shown and shown.shown_file:
-        app.env.note_dependency(shown.shown_file)
+    if shelf.shown:
         section = title.parent
-        section.insert(section.index(title) + 1, measured_on(shown.shown))
+        section.insert(section.index(title) + 1, measured_on(shelf))
 
 
 def mend_thumbnails(doctree: nodes.document, source: Path) -> None:

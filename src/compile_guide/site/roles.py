@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from docutils import nodes
@@ -11,9 +12,11 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
 from compile_guide.claims import Claim, all_claims
-from compile_guide.site.nodes import note, place_link, text, warn
+from compile_guide.record import Record
+from compile_guide.site.nodes import note, on_machines, place_link, text, warn
 from compile_guide.site.shelf import Shelf, shelf
-from compile_guide.site.wording import MACHINE, MEASURED, verdict, verdict_of
+from compile_guide.site.wording import MACHINE, MEASURED, NOTHING, verdict, verdict_of
+from compile_guide.timing import Comparison
 
 Found = tuple[list[nodes.Node], list[nodes.system_message]]
 
@@ -21,6 +24,33 @@ Found = tuple[list[nodes.Node], list[nodes.system_message]]
 def shelf_of(env: BuildEnvironment, config: Config) -> Shelf:
     """Return the site's records."""
     return shelf(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
+
+
+def noted_shelf(env: BuildEnvironment, config: Config) -> Shelf:
+    """Return the site's records, and note that the page depends on each, and on there being no other."""
+    found = shelf_of(env, config)
+    note(env).listed = tuple(file.name for file in found.files)
+    for file in found.files:
+        env.note_dependency(file)
+    return found
+
+
+def on_each(say: Callable[[Record], str | None], shelf: Shelf, word: str) -> on_machines:
+    """Return text about the record shown that also knows what to say of the others; None is "not measured"."""
+    assert shelf.shown is not None
+    own = say(shelf.shown) or NOTHING
+    others = {record.id: say(record) for record in shelf.records if record is not shelf.shown}
+    return on_machines(own, own, classes=[word], others={id: said for id, said in others.items() if said != own})
+
+
+def measured(name: str, say: Callable[[Comparison], str]) -> Callable[[Record], str | None]:
+    """Return what is asked of a record: a number of one comparison, None where it has no such comparison."""
+
+    def of(record: Record) -> str | None:
+        entry = next((entry for entry in record.comparisons if entry.name == name), None)
+        return say(entry.comparison()) if entry else None
+
+    return of
 
 
 @functools.cache
@@ -33,10 +63,7 @@ class _RecordRole(SphinxRole):
     """A role that says something about the record shown; its file is noted as read."""
 
     def shelf(self) -> Shelf:
-        found = shelf_of(self.env, self.config)
-        if found.shown_file:
-            self.env.note_dependency(found.shown_file)
-        return found
+        return noted_shelf(self.env, self.config)
 
     def missing(self, message: str) -> Found:
         warn(message, "name", self.get_location())
@@ -52,14 +79,13 @@ class Measured(_RecordRole):
         say = MEASURED.get(field or "ratio")
         if say is None:
             return self.missing(f"a comparison has no {field!r}; it has: {', '.join(MEASURED)}")
-        shown = self.shelf().shown
-        if shown is None:
+        shelf = self.shelf()
+        if (shown := shelf.shown) is None:
             return self.missing(f"there is no record, so nothing of {name!r}: record one with 'nox -s docs'")
-        try:
-            comparison = shown.comparison(name)
-        except KeyError:
+        of = measured(name, say)
+        if of(shown) is None:
             return self.missing(f"record {shown.id} has no comparison {name!r}")
-        return [text(say(comparison), "measured")], []
+        return [on_each(of, shelf, "measured")], []
 
 
 class MachineFact(_RecordRole):
@@ -70,10 +96,10 @@ class MachineFact(_RecordRole):
         say = MACHINE.get(self.text.strip())
         if say is None:
             return self.missing(f"a machine has no {self.text.strip()!r}; it has: {', '.join(MACHINE)}")
-        shown = self.shelf().shown
-        return (
-            self.missing("there is no record, so no machine") if shown is None else ([text(say(shown), "machine")], [])
-        )
+        shelf = self.shelf()
+        if shelf.shown is None:
+            return self.missing("there is no record, so no machine")
+        return [on_each(say, shelf, "machine")], []
 
 
 class ClaimMark(_RecordRole):

@@ -1,25 +1,18 @@
-"""Directives that show records as tables: comparisons, machines, what others have published."""
+"""Directives about the records themselves: what machines there are, and which one a page is about."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.record import Record
-from compile_guide.site.nodes import Cell, fields, folded, note, paragraph, place_link, table, text, warn
-from compile_guide.site.roles import shelf_of
+from compile_guide.site.nodes import Cell, fields, folded, note, paragraph, place_link, table, text
+from compile_guide.site.roles import noted_shelf
 from compile_guide.site.shelf import Shelf
-from compile_guide.site.wording import BACKENDS, MACHINE, MEASURED, NOTHING, processor
-from compile_guide.timing import Comparison
-
-MAX_BYTES = 200_000
+from compile_guide.site.switch import in_order, machine_link, switch
+from compile_guide.site.wording import BACKENDS, MACHINE, processor
 
 
 class RecordsDirective(SphinxDirective):
@@ -27,101 +20,7 @@ class RecordsDirective(SphinxDirective):
 
     def shelf(self) -> Shelf:
         """Return the records, noted as read."""
-        found = shelf_of(self.env, self.config)
-        note(self.env).listed = tuple(file.name for file in found.files)
-        for file in found.files:
-            self.env.note_dependency(file)
-        return found
-
-
-def machine_link(record: Record) -> place_link:
-    """Return the machine's name, linked to its place on the page of machines."""
-    return place_link("", "", text(processor(record.machine), "machine"), key=f"machine-{record.id}")
-
-
-class ComparisonTable(RecordsDirective):
-    """``comparison``: one row for each of the names given and each record.
-
-    ``:elsewhere:`` is for comparisons that not every machine can make: where no record has one, a line says so.
-    """
-
-    required_arguments = 1
-    final_argument_whitespace = True
-    option_spec: ClassVar[dict[str, Any]] = {"caption": directives.unchanged, "elsewhere": directives.flag}
-    columns: ClassVar[dict[str, str]] = {
-        "Baseline": "baseline",
-        "Candidate": "candidate",
-        "Speed-up": "ratio",
-        "First call": "first_call",
-        "Pays": "break_even",
-        "Share of copy": "share",
-    }
-
-    def run(self) -> list[nodes.Node]:
-        """Return the table; names that no record has are warned of."""
-        names, records = self.arguments[0].split(), self.shelf().records
-        rows: list[list[Cell]] = []
-        for name in names:
-            measured = [record for record in records if name in {entry.name for entry in record.comparisons}]
-            if not measured and "elsewhere" not in self.options:
-                warn(f"no record has a comparison {name!r}", "name", self.get_location())
-            rows += [self._row(name, record, record.comparison(name)) for record in measured]
-        header = ["Comparison", "Machine", "MLX", *self.columns]
-        if len(names) == 1:
-            header, rows = header[1:], [row[1:] for row in rows]
-        if rows and not any(row[-1] != NOTHING for row in rows):
-            header, rows = header[:-1], [row[:-1] for row in rows]
-        if not rows:
-            nobody = paragraph("No machine with a record here can make this comparison.")
-            return [nobody] if "elsewhere" in self.options else []
-        numbers = ("MLX", *self.columns)
-        return [table(header, rows, numbers=numbers, caption=self.options.get("caption", ""))]
-
-    def _row(self, name: str, record: Record, comparison: Comparison) -> list[Cell]:
-        said = [MEASURED[field](comparison).removeprefix("after ") for field in self.columns.values()]
-        return [nodes.literal(name, name), machine_link(record), record.machine.mlx, *said]
-
-
-class Headline(RecordsDirective):
-    """``headline``: a few large numbers. A line is ``name [name …] | what it is | page of the example``.
-
-    Of several names the first counts that could be compared on this machine.
-    """
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        """Return one tile a line; a line without a comparison that there is, is warned of."""
-        shown = self.shelf().shown
-        known = {entry.name: entry.comparison() for entry in shown.comparisons} if shown else {}
-        tiles: list[nodes.Node] = []
-        for line in filter(str.strip, self.content):
-            names, label, page = (part.strip() for part in f"{line}||".split("|")[:3])
-            found = [known[name] for name in names.split() if name in known]
-            if found:
-                tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
-            else:
-                warn(f"this site's record has no comparison {names!r}", "name", self.get_location())
-        return [nodes.container("", *tiles, classes=["headline"])] if tiles else []
-
-    @staticmethod
-    def _tile(comparison: Comparison, label: str, page: str) -> nodes.container:
-        what: nodes.Node = text(label)
-        if page:
-            target = {
-                "refdomain": "std",
-                "reftype": "doc",
-                "reftarget": page,
-                "refexplicit": True,
-                "refwarn": True,
-            }
-            what = addnodes.pending_xref("", what, **target)
-        said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
-        ratio, _, interval = said["ratio"].partition(" (")
-        size = ["measured"] if "×" in ratio else ["measured", "in-words"]
-        number = paragraph(text(ratio, *size), *([text(f" ({interval}", "measured", "interval")] if interval else []))
-        times = paragraph(f"{said['baseline']} → {said['candidate']} a call", classes=["times"])
-        return nodes.container("", number, paragraph(what), times, classes=["tile"])
+        return noted_shelf(self.env, self.config)
 
 
 class Machines(RecordsDirective):
@@ -144,13 +43,11 @@ class Machines(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table and the folded facts."""
         found = self.shelf()
-        rows = [self._row(record, record == found.shown) for record in found.records]
+        records = in_order(found)
+        rows = [self._row(record, record is found.shown) for record in records]
         if not rows:
             return []
-        return [
-            table(["Machine", *self.columns], rows, numbers=tuple(self.columns)[1:]),
-            *map(self._all, found.records),
-        ]
+        return [table(["Machine", *self.columns], rows, numbers=tuple(self.columns)[1:]), *map(self._all, records)]
 
     def _row(self, record: Record, shown: bool) -> list[Cell]:
         note(self.env).places.add(f"machine-{record.id}")
@@ -168,80 +65,22 @@ class MeasuredOn(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the line."""
-        shown = self.shelf().shown
-        return [] if shown is None else [measured_on(shown)]
+        shelf = self.shelf()
+        return [] if shelf.shown is None else [measured_on(shelf)]
 
 
-def measured_on(record: Record) -> nodes.paragraph:
-    """Return the line that says where a page's numbers come from."""
+def measured_on(shelf: Shelf) -> nodes.container:
+    """Return the line that says where a page's numbers come from, for each machine; a choice of machine starts here."""
+    apple = any(record.machine.backend == "metal" for record in shelf.records)
+    lines = [(record, [_measured_on(record, apple)]) for record in in_order(shelf)]
+    return switch(lines, titled=False, classes=["guide-page-switch"])
+
+
+def _measured_on(record: Record, apple: bool) -> nodes.paragraph:
+    more: list[Cell] = (
+        [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon")]
+    )
     words = f", {BACKENDS[record.machine.backend]} backend, MLX {record.machine.mlx}, {record.machine.os}, "
-    line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".")
+    line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".", *more)
     line["classes"].append("measured-on")
     return line
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number that somebody else reported, as the file has it."""
-
-    topic: str
-    what: str
-    where: str
-    plain: str
-    compiled: str
-    source: str
-    link: str = ""
-    ratio: str = ""
-    note: str = ""
-
-
-def read_published(file: Path) -> list[Figure]:
-    """Read published figures from a TOML file of ``[[figure]]`` tables.
-
-    Raises:
-        ValueError: the file is too large, isn't TOML, or a field is unknown, missing or no text.
-    """
-    with file.open("rb") as opened:
-        raw = opened.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES:,} bytes")
-    found = []
-    for number, given in enumerate(tomllib.loads(raw.decode("utf-8")).get("figure", ()), start=1):
-        if wrong := [name for name, value in given.items() if not isinstance(value, str)]:
-            raise ValueError(f"figure {number}: {wrong[0]} is no text")
-        try:
-            found.append(Figure(**given))
-        except TypeError as error:
-            raise ValueError(f"figure {number}: {str(error).partition('() ')[2]}") from None
-    return found
-
-
-class Published(SphinxDirective):
-    """``published``: what others have reported, all of it or one topic, each with its source."""
-
-    optional_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Return the table; a topic that no figure has is warned of."""
-        file = Path(self.env.srcdir) / self.config.compile_guide_published
-        self.env.note_dependency(file)
-        try:
-            figures = read_published(file)
-        except (OSError, ValueError) as error:
-            warn(f"{file.name}: {error}", "published", self.get_location())
-            return []
-        topic = self.arguments[0] if self.arguments else None
-        chosen = [figure for figure in figures if topic in (None, figure.topic)]
-        if not chosen:
-            warn(f"no published figure has the topic {topic!r}", "published", self.get_location())
-            return []
-        header = ["What", "Where", "Plain", "Compiled", "Speed-up", "Source"]
-        return [table(header, map(self._row, chosen), numbers=("Plain", "Compiled", "Speed-up"))]
-
-    @staticmethod
-    def _row(figure: Figure) -> list[Cell]:
-        source: Cell = figure.source
-        if figure.link.startswith("https://"):
-            source = nodes.reference(figure.source, figure.source, refuri=figure.link)
-        what = f"{figure.what} ({figure.note})" if figure.note else figure.what
-        return [what, figure.where, figure.plain, figure.compiled, figure.ratio or NOTHING, source]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from compile_guide.record import Machine, Record, Verdict
 from compile_guide.timing import (
@@ -48,6 +50,43 @@ def share(value: float | None) -> str:
 
 def _time(comparison: Comparison, seconds: float | None) -> str:
     return format_time(seconds, spread=comparison.spread)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a column of times; without a name, each cell has a unit of its own."""
+
+    name: str = ""
+    seconds: float = 1.0
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Unit:
+        """Return the unit in which a column reads best; none when its times are too far apart for one."""
+        known = sorted(value for value in values if value)
+        if not known or known[-1] / known[0] > MOST_APART:
+            return cls()
+        middle = known[len(known) // 2]
+        return next((unit for unit in UNITS if middle >= unit.seconds), UNITS[-1])
+
+    def header(self, words: str) -> str:
+        """Return a column's header with the unit."""
+        return f"{words} ({self.name})" if self.name else words
+
+    def say(self, seconds: float | None, spread: float = 0.01) -> str:
+        """Return a time, to the digits that a relative spread supports, with a unit only if the header has none."""
+        if seconds is None or not self.name:
+            return format_time(seconds, spread)
+        return number(seconds / self.seconds, min(4, max(2, 1 + math.floor(-math.log10(max(spread, 1e-9))))))
+
+
+UNITS = (Unit("s", 1.0), Unit("ms", 1e-3), Unit("µs", 1e-6), Unit("ns", 1e-9))
+MOST_APART = 20_000
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number with that many digits, thousands grouped."""
+    decimals = digits - 1 - math.floor(math.log10(value))
+    return f"{round(value, decimals):,.{max(0, decimals)}f}"
 
 
 MEASURED: dict[str, Callable[[Comparison], str]] = {

@@ -1,0 +1,57 @@
+"""One thing on several machines: this site's record first, the others one choice away.
+
+Without scripts the others stand one after the other in a part that unfolds. ``guide.js`` makes a choice of machine
+of it that holds for every page. sphinx-design's tabs could keep such a choice too, but without scripts they hide all
+but the first tab, and forty labels are no tab bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from docutils import nodes
+
+from compile_guide.record import Record
+from compile_guide.site.nodes import folded, paragraph, place_link, text
+from compile_guide.site.shelf import Shelf
+from compile_guide.site.wording import processor
+
+Panel = tuple[Record, Sequence[nodes.Node]]
+
+
+def machine_link(record: Record) -> place_link:
+    """Return the machine's name, linked to its place on the page of machines."""
+    return place_link("", "", text(processor(record.machine), "machine"), key=f"machine-{record.id}")
+
+
+def machine_name(record: Record) -> str:
+    """Return the machine's name and its MLX in one line of text."""
+    return f"{processor(record.machine)}, MLX {record.machine.mlx}"
+
+
+def in_order(shelf: Shelf) -> list[Record]:
+    """Return the record shown, then the others: Metal, CUDA, CPU, each by name and MLX version."""
+
+    def place(record: Record) -> tuple[object, ...]:
+        backend = ("metal", "cuda", "cpu").index(record.machine.backend)
+        return record is not shelf.shown, backend, processor(record.machine), record.machine.mlx, record.id
+
+    return sorted(shelf.records, key=place)
+
+
+def switch(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
+    """Return what each machine has to show, the first one seen at once; with one machine, its content alone."""
+    first, *others = (_panel(record, content, titled) for record, content in panels)
+    made = nodes.container("", first, classes=["guide-switch", *classes])
+    if others:
+        count = f"{len(others)} other machine{'' if len(others) == 1 else 's'}"
+        rest = folded(f"The same on {count}", *others)
+        rest["classes"].append("guide-others")
+        made += rest
+    return made
+
+
+def _panel(record: Record, content: Sequence[nodes.Node], titled: bool) -> nodes.container:
+    classes = ["guide-panel", f"machine-{record.id}", f"backend-{record.machine.backend}"]
+    title = paragraph(machine_link(record), f", MLX {record.machine.mlx}", classes=["guide-panel-title"])
+    return nodes.container("", *([title] if titled else []), *content, classes=classes)
