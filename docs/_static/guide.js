@@ -46,24 +46,48 @@ function filterLedger() {
 }
 
 function filterCards() {
-  const cards = document.querySelectorAll(".guide-card.sphx");
+  const cards = [...document.querySelectorAll(".guide-filtered > .guide-card")];
   const tags = values(cards, "tag-").sort();
-  if (!tags.length) return;
+  if (cards.length < 2 || !tags.length) return;
   const chosen = new Set();
+  const count = make("output", {});
+  const fits = (card, wanted) => wanted.every((tag) => card.classList.contains(`tag-${tag}`));
   const show = () => {
-    for (const card of cards) card.hidden = ![...chosen].every((tag) => card.classList.contains(`tag-${tag}`));
-  };
-  const bar = make("div", { className: "guide-filter" }, "Show examples about");
-  for (const tag of tags) {
-    const button = make("button", { type: "button", textContent: tag, ariaPressed: "false" });
-    button.addEventListener("click", () => {
-      chosen.has(tag) ? chosen.delete(tag) : chosen.add(tag);
+    for (const card of cards) card.hidden = !fits(card, [...chosen]);
+    for (const box of document.querySelectorAll(".guide-filtered")) {
+      const section = box.closest("section");
+      if (section.parentElement.closest("section")) section.hidden = !box.querySelector(".guide-card:not([hidden])");
+    }
+    for (const [tag, button] of buttons) {
       button.ariaPressed = String(chosen.has(tag));
-      show();
-    });
-    bar.append(button);
-  }
-  document.querySelector(".guide-cards").before(bar);
+      // a tag that leaves nothing is no choice
+      button.disabled = !chosen.has(tag) && !cards.some((card) => fits(card, [...chosen, tag]));
+    }
+    all.hidden = !chosen.size;
+    count.textContent = `${cards.filter((card) => !card.hidden).length} of ${cards.length} examples`;
+  };
+  const buttons = new Map(
+    tags.map((tag) => {
+      const button = make("button", { type: "button", textContent: tag });
+      button.addEventListener("click", () => {
+        chosen.has(tag) ? chosen.delete(tag) : chosen.add(tag);
+        show();
+      });
+      return [tag, button];
+    }),
+  );
+  const all = make("button", { type: "button", textContent: "show all", className: "guide-all" });
+  all.addEventListener("click", () => {
+    chosen.clear();
+    show();
+    buttons.values().next().value.focus();
+  });
+  const bar = make("div", { className: "guide-filter", role: "group", ariaLabel: "Examples by tag" });
+  bar.append("Show examples about", ...buttons.values(), all, count);
+  const first = document.querySelector(".guide-filtered");
+  const section = first.closest("section");
+  (section.parentElement.closest("section") ? section : first).before(bar);
+  show();
 }
 
 const MACHINE = "mlx-compile-guide-machine";
@@ -159,7 +183,7 @@ function chooseMachine() {
     if (box.classList.contains("guide-quiet")) return;
     box.prepend(machineControl(number, machines, choose));
     if (box.classList.contains("guide-page-switch")) {
-      const words = `Figures, printed outputs and verdicts on this page are those of ${machines.get(own).name}.`;
+      const words = `Plots, printed outputs and verdicts on this page are those of ${machines.get(own).name}.`;
       box.append(make("p", { className: "guide-elsewhere", textContent: words, hidden: true }));
     }
   });

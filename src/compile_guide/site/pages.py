@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
-from compile_guide.site.cards import themed
+from compile_guide.site.cards import mend_thumbnails
 from compile_guide.site.comparisons import by_machine, facts_by_machine, side_by_side
 from compile_guide.site.nodes import literal_block, paragraph
 from compile_guide.site.roles import noted_shelf
@@ -20,7 +19,6 @@ from compile_guide.site.switch import switch
 from compile_guide.site.tables import measured_on
 
 Kind = TypeVar("Kind", bound=nodes.Element)
-CARD = re.compile(r"""sphx-glr-thumbcontainer" (?:data-sgtags='(?P<tags>[^']*)' )?tooltip="(?P<intro>[^"]*)">""")
 
 ONE = re.compile(r"guide-comparison'><caption>(?P<name>[a-z0-9_-]+)</caption>")
 SEVERAL = re.compile(r"<thead><tr><th scope='col'>comparison</th>.*?<tbody>(?P<rows>.*)</tbody>", re.DOTALL)
@@ -31,9 +29,10 @@ ROW = re.compile(r"<tr><td>([a-z0-9_-]+)</td>")
 def mend_page(app: Sphinx, doctree: nodes.document) -> None:
     """Rework a page that was just read (``doctree-read``), before Sphinx collects its images and titles."""
     page, gallery = app.env.docname, app.config.sphinx_gallery_conf["gallery_dirs"]
-    mend_thumbnails(doctree, Path(app.srcdir))
+    mend_thumbnails(app, doctree)
     if page == f"{gallery}/index":
         nest_topics(doctree)
+        add_measured_on(app, doctree)
     if page.startswith(f"{gallery}/"):
         mend_example(app, doctree)
     elif next(_having(doctree, nodes.inline, "measured"), None) is not None:
@@ -86,7 +85,10 @@ def nest_topics(doctree: nodes.document) -> None:
     sections = [node for node in doctree.children if isinstance(node, nodes.section)]
     for other in sections[1:]:
         doctree.remove(other)
-        sections[0] += other
+        if next(_having(other, nodes.container, "guide-cards"), None) is not None:
+            sections[0] += other
+        else:  # an empty topic; the last section holds the index's table of contents, too
+            sections[0] += list(other.findall(addnodes.toctree))
 
 
 def add_measured_on(app: Sphinx, doctree: nodes.document) -> None:
@@ -100,34 +102,5 @@ def add_measured_on(app: Sphinx, doctree: nodes.document) -> None:
         section.insert(section.index(title) + 1, measured_on(shelf))
 
 
-def mend_thumbnails(doctree: nodes.document, source: Path) -> None:
-    """Give sphinx-gallery's thumbnails the markup of cards.
-
-    As they come, a thumbnail's link has no text that a screen reader could read, its introduction stands in
-    an attribute that HTML doesn't know, and the filter's empty box repeats its id once a topic.
-    """
-    intro = ""
-    for raw in list(doctree.findall(nodes.raw)):
-        content = raw.astext()
-        if found := CARD.search(content):
-            intro = found["intro"]
-            tags = " ".join(f"tag-{tag}" for tag in json.loads(found["tags"] or "[]"))
-            _replace(raw, f'<div class="{f"guide-card sphx {tags}".strip()}">')
-        elif "sphx-glr-thumbnail-title" in content:
-            _replace(raw, f'<p class="guide-card-intro">{html.escape(html.unescape(intro))}</p></div>')
-        elif "sg-tag-list" in content:
-            _replace(raw, "")
-        elif 'class="sphx-glr-thumbnails"' in content:
-            _replace(raw, '<div class="guide-cards">')
-    for image in list(doctree.findall(nodes.image)):
-        stem = re.sub(r"/thumb/(.*)_thumb\.svg$", r"/\1_001", image["uri"])
-        if stem != image["uri"] and (source / f"{stem}.svg".lstrip("/")).exists():
-            image.replace_self(themed(stem))
-
-
-def _having(doctree: nodes.document, kind: type[Kind], name: str) -> Iterator[Kind]:
+def _having(doctree: nodes.Element, kind: type[Kind], name: str) -> Iterator[Kind]:
     return (node for node in doctree.findall(kind) if name in node["classes"])
-
-
-def _replace(raw: nodes.raw, content: str) -> None:
-    raw.replace_self([nodes.raw("", content, format="html")] if content else [])
