@@ -45,6 +45,11 @@ napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
+# For language models: llms.txt lists the pages; the full text is ours, because theirs is the source with its roles
+llms_txt_full_file = False
+llms_txt_uri_template = "{docname}.html"
+compile_guide_plain = "llms-full.txt"
+
 # Examples
 sphinx_gallery_conf = gallery_conf(
     topics=(

@@ -26,6 +26,7 @@ from compile_guide.site import (
     nodes,
     observed,
     pages,
+    plain,
     published,
     roles,
     tables,
@@ -80,6 +81,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
     nodes.setup(app)
     drawing.setup(app)
+    plain.setup(app)
     app.add_role("measured", roles.Measured())
     app.add_role("machine", roles.MachineFact())
     app.add_role("claim", roles.ClaimMark())
