@@ -23,9 +23,11 @@ from compile_guide.site.nodes import (
     warn,
 )
 from compile_guide.site.roles import known_claims
-from compile_guide.site.switch import machine_link
+from compile_guide.site.switch import alike, in_order, machines_cell, versions
 from compile_guide.site.tables import RecordsDirective
 from compile_guide.site.wording import verdict, verdict_of
+
+NOT_RUN = Verdict("not-run", None, "")
 
 
 class Ledger(RecordsDirective):
@@ -41,10 +43,11 @@ class Ledger(RecordsDirective):
         }
         for unknown in set(self.arguments) - set(topics):
             warn(f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location())
+        records = tuple(in_order(found))
         made: list[nodes.Node] = []
         for topic, claims in topics.items():
             if topic in (self.arguments or topics):
-                made.append(self._topic(topic, claims, found.records, shown))
+                made.append(self._topic(topic, claims, records, shown))
         return made
 
     def _topic(
@@ -86,21 +89,17 @@ class Ledger(RecordsDirective):
 
     @staticmethod
     def _seen(claim: Claim, records: tuple[Record, ...]) -> list[nodes.Node]:
-        """Return a table of what each machine saw, or nothing while no record has looked."""
-        found = [(record, verdict_of(record, claim.id)) for record in records]
-        rows = [_row(record, seen) for record, seen in found]
-        return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if any(seen for _, seen in found) else []
+        """Return a table of what the machines saw, alike ones in one row, or nothing while no record has looked."""
+        found = alike(records, lambda record: verdict_of(record, claim.id) or NOT_RUN)
+        rows = [_row(group, seen) for group, seen in found]
+        looked = any(seen is not NOT_RUN for _, seen in found)
+        return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if looked else []
 
 
-def _row(record: Record, seen: Verdict | None) -> list[Cell]:
-    """Return a machine's row: a record that is older than the claim lacks it, and says so."""
-    word, mark = verdict(seen) if seen else ("unseen", "not run there")
-    return [
-        machine_link(record),
-        record.machine.mlx,
-        text(mark, "claim", f"claim-{word}"),
-        seen.observed if seen else "",
-    ]
+def _row(group: list[Record], seen: Verdict) -> list[Cell]:
+    """Return the row of machines that saw the same: a record that is older than the claim lacks it, and says so."""
+    word, mark = ("unseen", "not run there") if seen is NOT_RUN else verdict(seen)
+    return [machines_cell(group), versions(group), text(mark, "claim", f"claim-{word}"), seen.observed]
 
 
 def source_of(claim: Claim) -> str:

@@ -113,7 +113,7 @@ def table(
 def _row(cells: Sequence[Cell], classes: Sequence[str]) -> nodes.row:
     made = nodes.row()
     for cell, name in zip(cells, classes, strict=True):
-        inner = cell if isinstance(cell, nodes.paragraph) else paragraph(cell)
+        inner = cell if isinstance(cell, nodes.paragraph | nodes.container) else paragraph(cell)
         made += nodes.entry("", inner, classes=[name])
     return made
 

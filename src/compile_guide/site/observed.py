@@ -14,7 +14,7 @@ from compile_guide.errors._entry import Entry
 from compile_guide.history import History, HistoryError, Turn, Version, load, turns
 from compile_guide.record import Message, Record
 from compile_guide.site.nodes import Cell, folded, literal_block, note, paragraph, place_link, table, text, warn
-from compile_guide.site.switch import machine_link
+from compile_guide.site.switch import alike, in_order, machine_name, machines_cell, versions
 from compile_guide.site.tables import RecordsDirective
 from compile_guide.site.wording import VERDICTS
 
@@ -35,20 +35,21 @@ def verdict_text(holds: bool | None) -> nodes.inline:
 
 
 class ShapelessSupport(RecordsDirective):
-    """``shapeless-support``: for each record that has it, what each function does when the second size differs."""
+    """``shapeless-support``: what each function does when the second size differs, on the machines that saw it alike."""
 
     def run(self) -> list[nodes.Node]:
-        """Return a table for each record."""
+        """Return a table for each outcome, the one of this site's record first."""
         made: list[nodes.Node] = []
-        for record in self.shelf().records:
+        for group, support in alike(in_order(self.shelf()), lambda record: record.tables.support or None):
             rows: list[list[Cell]] = [
                 [nodes.literal(row.code, row.code), self._outcome(row.smaller), self._outcome(row.larger)]
-                for row in record.tables.support
+                for row in support
             ]
-            if rows:
-                made += [paragraph(*_where(record), f": {len(rows)} functions")]
-                made += [table(["Function of x", "Then a smaller size", "Then a larger size"], rows)]
-                made += [folded("What each size did", *self._details(record))]
+            names = paragraph("; ".join(map(machine_name, group)), f": {len(rows)} functions")
+            parts: list[nodes.Node] = [table(["Function of x", "Then a smaller size", "Then a larger size"], rows)]
+            parts += [folded("What each size did", *self._details(group[0]))]
+            # beside the first table, which is this site's, the others are for comparing
+            made += [names, *parts] if not made else [folded(names.astext(), *parts)]
         return made
 
     @staticmethod
@@ -101,7 +102,7 @@ class ErrorCatalogue(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return the sections, in the order of the entries."""
         found = self.shelf()
-        return [self._entry(entry, found.records, found.shown) for entry in ENTRIES]
+        return [self._entry(entry, tuple(in_order(found)), found.shown) for entry in ENTRIES]
 
     def _entry(self, entry: Entry, records: tuple[Record, ...], shown: Record | None) -> nodes.section:
         place = f"error-{entry.id}"
@@ -125,11 +126,10 @@ class ErrorCatalogue(RecordsDirective):
     @staticmethod
     def _seen(entry: Entry, records: tuple[Record, ...]) -> list[nodes.Node]:
         rows: list[list[Cell]] = []
-        for record in records:
-            if said := _message(record, entry.id):
-                cured = "✓ runs" if said.fixed else "✗ does not run"
-                raised = f"{said.type}: {said.message}".rstrip(": ") if said.type else "nothing"
-                rows.append([machine_link(record), record.machine.mlx, raised, cured])
+        for group, said in alike(records, lambda record: _message(record, entry.id)):
+            cured = "✓ runs" if said.fixed else "✗ does not run"
+            raised = f"{said.type}: {said.message}".rstrip(": ") if said.type else "nothing"
+            rows.append([machines_cell(group), versions(group), raised, cured])
         return [folded("Seen on", table(["Machine", "MLX", "Raised", "The fix"], rows))] if rows else []
 
 
@@ -141,10 +141,6 @@ def _first_words(message: str) -> str:
     """Return a message's first sentence, short enough for a heading."""
     first = message.partition("\n")[0].partition(". ")[0]
     return first if len(first) <= 120 else first[:117].rpartition(" ")[0] + " …"
-
-
-def _where(record: Record) -> list[Cell]:
-    return [machine_link(record), f", MLX {record.machine.mlx}"]
 
 
 class VersionHistory(SphinxDirective):

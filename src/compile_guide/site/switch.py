@@ -7,7 +7,8 @@ but the first tab, and forty labels are no tab bar.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 from docutils import nodes
 
@@ -16,6 +17,7 @@ from compile_guide.site.nodes import folded, paragraph, place_link, text
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.wording import processor
 
+MOST_NAMED = 3
 Panel = tuple[Record, Sequence[nodes.Node]]
 
 
@@ -37,6 +39,29 @@ def in_order(shelf: Shelf) -> list[Record]:
         return record is not shelf.shown, backend, processor(record.machine), record.machine.mlx, record.id
 
     return sorted(shelf.records, key=place)
+
+
+def alike(records: Iterable[Record], seen: Callable[[Record], Hashable | None]) -> list[tuple[list[Record], Any]]:
+    """Return what was seen and the records that saw it, in their order; None is nothing to tell."""
+    groups: dict[Hashable, list[Record]] = {}
+    for record in records:
+        if (what := seen(record)) is not None:
+            groups.setdefault(what, []).append(record)
+    return [(group, what) for what, group in groups.items()]
+
+
+def machines_cell(group: Sequence[Record]) -> nodes.container:
+    """Return a cell that names the machines of a group: the first, and the others folded when they are many."""
+    names = [machine_link(record) for record in group]
+    if len(group) <= MOST_NAMED:
+        return nodes.container("", *(paragraph(name) for name in names))
+    rest = nodes.bullet_list("", *(nodes.list_item("", paragraph(name)) for name in names[1:]))
+    return nodes.container("", paragraph(names[0]), folded(f"and {len(group) - 1} others", rest))
+
+
+def versions(group: Sequence[Record]) -> str:
+    """Return the versions of MLX in a group, each once."""
+    return ", ".join(dict.fromkeys(record.machine.mlx for record in group))
 
 
 def switch(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
