@@ -50,7 +50,7 @@ OTHERS: dict[str, set[str]] = {
     "__main__": {"rich"},
 }
 
-LONG_MODULES = {"timing.py": 700}  # one file by design, because it travels with a copied script
+LONG_MODULES = {"timing.py": 740}  # one file by design, because it travels with a copied script
 
 
 def part(module: str) -> str:

@@ -204,6 +204,7 @@ def test_comparisons_of_all_machines_stand_side_by_side(tmp_path: Path) -> None:
         "T ¶ Test Chip , MLX 0.32.4"
         " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
         " gelu 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
+        " even — — not measured on this machine — —"
         " The same on 1 other machine Apple M9 , MLX 0.33.0"
         " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
         " gelu 2.0 1.0 2.0× (1.9–2.1) 500 500"

@@ -110,6 +110,19 @@ def test_the_start_page_has_tiles_for_each_machine_that_has_them_all(tmp_path: P
     assert "machine-cpu-phone" not in site.page()
 
 
+def test_what_this_sites_machine_has_not_measured_is_not_passed_off_as_its_own(tmp_path: Path) -> None:
+    text = SCRIPT.replace("mx.ones(4))", "mx.ones(4), available=False)").replace(
+        "Measured: :measured:`gelu.ratio`, by", "By"
+    )
+    start(tmp_path, example=text.replace("print(result.ratio)\n", ""))
+    put_records(tmp_path, make_record(make_entry("other")), H200)
+    site = build(tmp_path, gallery=True, settings=INVENTORIES)
+    assert site.warnings == []
+    shown, _, folded = site.page(PAGE).partition('class="guide-switch docutils')[2].partition("<details")
+    assert "Not measured on this machine." in shown and "3.03×" not in shown
+    assert "3.03×" in folded
+
+
 # Many machines
 
 

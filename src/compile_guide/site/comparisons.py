@@ -18,11 +18,14 @@ from compile_guide.site.wording import MEASURED, NOTHING, Unit, processor, share
 from compile_guide.timing import Comparison, format_count
 
 COLUMNS = ("Baseline", "Candidate", "Speed-up", "First call", "Pays back after (calls)", "Share of copy")
+ABSENT = "not measured on this machine"
 APPLE = "No Apple-silicon machine has recorded this yet."
 
 
 def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
     """Return the ratio with its interval in a lighter tone; ``best`` is marked by a triangle and weight."""
+    if not comparison.runs and comparison.slow_call_s is None:
+        return paragraph(text(ABSENT, "in-words"), classes=["ratio-cell"])
     said, _, interval = MEASURED["ratio"](comparison).partition(" (")
     number = nodes.strong("", f"▲ {said}") if best else text(said, "ratio" if "×" in said else "in-words")
     return paragraph(number, *([text(f" ({interval}", "interval")] if interval else []), classes=["ratio-cell"])
@@ -79,11 +82,14 @@ def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: floa
 
 
 def by_machine(names: Sequence[str], shelf: Shelf) -> list[Panel]:
-    """Return a panel for each machine that has one of the comparisons: a table with a row for each it has."""
+    """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
+    anywhere = {entry.name for record in shelf.records for entry in record.comparisons}
     panels: list[Panel] = []
     for record in in_order(shelf):
-        known = {entry.name: entry for entry in record.comparisons}
-        found = [known[name].comparison() for name in names if name in known]
+        known = {entry.name: entry.comparison() for entry in record.comparisons}
+        if record is shelf.shown:
+            known = {name: Comparison(name) for name in anywhere} | known
+        found = [known[name] for name in names if name in known]
         if found:
             cells = [[nodes.literal(c.name, c.name)] for c in found]
             panels.append((record, [measures(found, cells, ["Comparison"])]))
@@ -96,6 +102,8 @@ def facts_by_machine(name: str, shelf: Shelf) -> list[Panel]:
     for record in in_order(shelf):
         if found := next((entry for entry in record.comparisons if entry.name == name), None):
             panels.append((record, [_named(name), facts_table(found.comparison())]))
+    if panels and shelf.shown and panels[0][0] is not shelf.shown:
+        panels.insert(0, (shelf.shown, [_named(name), paragraph(f"{ABSENT.capitalize()}.")]))
     return panels
 
 
