@@ -17,7 +17,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return status, out.out, out.err
 
 
-@pytest.mark.parametrize("command", ["", "record", "claims", "compare", "copy", "machine"])
+@pytest.mark.parametrize("command", ["", "record", "claims", "compare", "export", "check-record", "copy", "machine"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         __main__.main([*command.split(), "--help"])

@@ -34,7 +34,12 @@ class Machine:
     @property
     def id(self) -> str:
         """Return an id made of backend, chip and MLX version, such as ``metal-apple-m3-ultra-mlx-0-32-4``."""
-        return slug(f"{self.backend}-{self.gpu if self.backend == 'cuda' and self.gpu else self.chip}-mlx-{self.mlx}")
+        return id_of(self.backend, self.chip, self.gpu, self.mlx)
+
+
+def id_of(backend: str, chip: str, gpu: str | None, mlx: str) -> str:
+    """Return the id of a record with these facts; a CUDA machine is named after its GPU."""
+    return slug(f"{backend}-{gpu if backend == 'cuda' and gpu else chip}-mlx-{mlx}")
 
 
 def slug(text: str) -> str:
