@@ -65,7 +65,7 @@ MACHINE = {
     "id": "cpu-test-chip-mlx-0-32-4", "processor": "Test Chip", "chip": "Test Chip", "gpu": "no GPU",
     "backend": "CPU", "cores": "2", "memory": "17.2 GB", "copy_bandwidth": "10 GB/s", "os": "Test OS 1",
     "arch": "x86_64",
-    "python": "3.12.0", "mlx": "0.32.4", "compiler": "g++ 12", "power": "not known", "date": "2026-11-22",
+    "python": "3.12.0", "mlx": "0.32.4", "compiler": "g++ 12", "power": "not known", "gpu_cores": "not known", "low_power": "not known", "date": "2026-11-22",
     "guide": "0.1.0", "processes": "6", "budget": "3 s", "comparisons": "3", "claims": "0",
 }  # fmt: skip
 
