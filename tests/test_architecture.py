@@ -50,11 +50,14 @@ OTHERS: dict[str, set[str]] = {
     "record": {"msgspec"},
     "progress": {"rich"},
     "claims": {"numpy"},  # what MLX does with NumPy's numbers
-    "site": {"cycler", "docutils", "matplotlib", "sphinx", "sphinx_gallery"},
+    "site": {"cycler", "docutils", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
     "__main__": {"rich"},
 }
 
-LONG_MODULES = {"timing.py": 700}  # one file by design, because it travels with a copied script
+LONG_MODULES = {
+    "timing.py": 740,  # one file by design, because it travels with a copied script
+    "noxfile.py": 320,  # one file too: nox and `uv run` read nothing else
+}
 
 
 def part(module: str) -> str:

@@ -140,6 +140,38 @@ def test_a_comparison_of_other_machines_that_none_has_made_is_a_sentence_not_a_w
     assert "No machine with a record here can make this comparison." in site.text()
 
 
+OTHERS = """
+A {measured}`other`, B {measured}`other.first_call`.
+
+```{headline}
+other | A number | /index
+```
+
+```{comparison} other gelu
+```
+"""
+
+
+def test_an_example_that_the_record_shown_lacks_is_not_measured_yet(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
+    put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="another")))
+    site = build(tmp_path)
+    assert site.warnings == []
+    text, yet = site.text(), "not measured on this machine yet"
+    assert f"A {yet} , B {yet} . {yet} A number" in text
+    assert f"other Test Chip 0.32.4 — — {yet} — — other Apple M9 0.33.0 2.0 ms 1.0 ms 2.0× (1.9–2.1)" in text
+
+
+def test_a_comparison_missing_in_an_example_that_was_recorded_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
+    put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="gelu_speedup")))
+    assert [line.partition("WARNING: ")[2] for line in build(tmp_path).warnings] == [
+        "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
+        "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
+        "this site's record has no comparison 'other' [compile_guide.name]",
+    ]
+
+
 def test_a_warning_can_be_silenced_by_its_kind(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n{measured}`nothing`\n"})
     put_records(tmp_path)

@@ -14,6 +14,7 @@ from compile_guide.claims import Claim, all_claims
 from compile_guide.site.nodes import note, place_link, text, warn
 from compile_guide.site.shelf import Shelf, shelf
 from compile_guide.site.wording import MACHINE, MEASURED, verdict, verdict_of
+from compile_guide.timing import UNMEASURED
 
 Found = tuple[list[nodes.Node], list[nodes.system_message]]
 
@@ -52,12 +53,15 @@ class Measured(_RecordRole):
         say = MEASURED.get(field or "ratio")
         if say is None:
             return self.missing(f"a comparison has no {field!r}; it has: {', '.join(MEASURED)}")
-        shown = self.shelf().shown
+        found = self.shelf()
+        shown = found.shown
         if shown is None:
             return self.missing(f"there is no record, so nothing of {name!r}: record one with 'nox -s docs'")
         try:
             comparison = shown.comparison(name)
         except KeyError:
+            if found.unmeasured(name, self.env.docname):
+                return [text(UNMEASURED, "measured", "missing")], []
             return self.missing(f"record {shown.id} has no comparison {name!r}")
         return [text(say(comparison), "measured")], []
 

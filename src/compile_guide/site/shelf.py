@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from compile_guide.record import Record, RecordError, load
 
@@ -22,6 +22,17 @@ class Shelf:
     def shown_file(self) -> Path | None:
         """The file of the record shown."""
         return next((f for f in self.files if self.shown and f.stem == self.shown.id), None)
+
+    def unmeasured(self, name: str, page: str) -> bool:
+        """Whether the record shown lacks this comparison because its example was never recorded there.
+
+        Whose it is, the other records know; on an example's own page it is that example's.
+        """
+        if self.shown is None:
+            return False
+        owners = {entry.example for one in self.records for entry in one.comparisons if entry.name == name}
+        owner = owners or {PurePosixPath(page).name}
+        return not owner & {entry.example for entry in self.shown.comparisons} and (bool(owners) or "/" in page)
 
 
 def shelf(folder: Path, wanted: str = "") -> Shelf:

@@ -17,7 +17,7 @@ from compile_guide.site.nodes import Cell, fields, folded, note, paragraph, plac
 from compile_guide.site.roles import shelf_of
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.wording import BACKENDS, MACHINE, MEASURED, NOTHING, processor
-from compile_guide.timing import Comparison
+from compile_guide.timing import UNMEASURED, Comparison, unmeasured
 
 MAX_BYTES = 200_000
 
@@ -59,11 +59,13 @@ class ComparisonTable(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table; names that no record has are warned of."""
-        names, records = self.arguments[0].split(), self.shelf().records
+        names, found = self.arguments[0].split(), self.shelf()
         rows: list[list[Cell]] = []
         for name in names:
-            measured = [record for record in records if name in {entry.name for entry in record.comparisons}]
-            if not measured and "elsewhere" not in self.options:
+            measured = [record for record in found.records if name in {e.name for e in record.comparisons}]
+            if "elsewhere" not in self.options and found.shown and found.unmeasured(name, self.env.docname):
+                rows.append([nodes.literal(name, name), *self._unmeasured(found.shown)])
+            elif not measured and "elsewhere" not in self.options:
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
             rows += [self._row(name, record, record.comparison(name)) for record in measured]
         header = ["Comparison", "Machine", "MLX", *self.columns]
@@ -76,6 +78,11 @@ class ComparisonTable(RecordsDirective):
             return [nobody] if "elsewhere" in self.options else []
         numbers = ("MLX", *self.columns)
         return [table(header, rows, numbers=numbers, caption=self.options.get("caption", ""))]
+
+    def _unmeasured(self, record: Record) -> list[Cell]:
+        """A row for the record shown, which lacks this comparison; the others' rows follow."""
+        said = [UNMEASURED if field == "ratio" else NOTHING for field in self.columns.values()]
+        return [machine_link(record), record.machine.mlx, *said]
 
     def _row(self, name: str, record: Record, comparison: Comparison) -> list[Cell]:
         said = [MEASURED[field](comparison).removeprefix("after ") for field in self.columns.values()]
@@ -92,12 +99,15 @@ class Headline(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return one tile a line; a line without a comparison that there is, is warned of."""
-        shown = self.shelf().shown
+        shelf = self.shelf()
+        shown = shelf.shown
         known = {entry.name: entry.comparison() for entry in shown.comparisons} if shown else {}
         tiles: list[nodes.Node] = []
         for line in filter(str.strip, self.content):
             names, label, page = (part.strip() for part in f"{line}||".split("|")[:3])
             found = [known[name] for name in names.split() if name in known]
+            if not found and any(shelf.unmeasured(name, self.env.docname) for name in names.split()):
+                found = [unmeasured(names)]
             if found:
                 tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
             else:
@@ -116,6 +126,9 @@ class Headline(RecordsDirective):
                 "refwarn": True,
             }
             what = addnodes.pending_xref("", what, **target)
+        if not comparison.measured:
+            missing = paragraph(text(UNMEASURED, "measured", "in-words", "missing"))
+            return nodes.container("", missing, paragraph(what), classes=["tile"])
         said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
         ratio, _, interval = said["ratio"].partition(" (")
         size = ["measured"] if "×" in ratio else ["measured", "in-words"]
