@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     two = commands.add_parser("copy", help="copy an example, and what it needs, into a folder")
     two.add_argument("name", metavar="NAME", help="the example's file name without .py")
     two.add_argument("target", type=Path, metavar="DIR", help="the folder; it is made when missing")
+    two.add_argument("--gallery", type=Path, metavar="DIR", help="where the examples are (default: this guide's)")
     two.set_defaults(command=copy_example)
     three = commands.add_parser("machine", help="print what is known of this machine")
     three.add_argument("--json", action="store_true", help="print it as one JSON object")
@@ -192,7 +193,7 @@ def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict,
 
 def copy_example(options: argparse.Namespace) -> int:
     """Copy an example with its helpers and say how to run it."""
-    (script,) = recorder.find_examples(copying.gallery_folder(), [options.name])
+    (script,) = recorder.find_examples(options.gallery or copying.gallery_folder(), [options.name])
     for file in copying.copy_example(script, options.target):
         print(f"wrote {file}")
     print(f"run it: cd {options.target} && python {script.name}")

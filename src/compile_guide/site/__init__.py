@@ -65,6 +65,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_records", "records", "env", str)
     app.add_config_value("compile_guide_record", "", "env", str)
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
+    app.add_config_value("compile_guide_copy", "python -m compile_guide copy {name} FOLDER", "env", str)
     nodes.setup(app)
     app.add_role("measured", roles.Measured())
     app.add_role("machine", roles.MachineFact())

@@ -41,7 +41,7 @@ def mend_example(app: Sphinx, doctree: nodes.document) -> None:
     if footer is None:
         return
     add_measured_on(app, doctree)
-    command = f"python -m compile_guide copy {Path(app.env.docname).name} FOLDER"
+    command = app.config.compile_guide_copy.format(name=Path(app.env.docname).name)
     own = [paragraph("Take it into your own project:"), literal_block(command, "console")]
     footer.insert(0, nodes.container("", *own, classes=["guide-copy"]))
 
