@@ -1,4 +1,4 @@
-"""Sphinx settings of a project that has nothing to do with MLX Compile Guide: ``sphinx-build -c . docs build/html``."""
+"""Settings of a project that isn't MLX Compile Guide: ``sphinx-build -c . docs build/html``."""
 
 from compile_guide.site.gallery import gallery_conf
 
@@ -13,6 +13,6 @@ extensions = [
 exclude_patterns = ["gallery/backreferences", "records"]
 html_theme = "furo"
 
-# The examples in gallery/, topics in this order; anything else that sphinx-gallery knows can be added by name
+# The examples of gallery/, topics in this order
 sphinx_gallery_conf = gallery_conf(topics=("effects",))
 compile_guide_copy = "python -m compile_guide copy --gallery gallery {name} FOLDER"
