@@ -93,10 +93,12 @@ for draw in (ax.bar, ax.loglog):
 ax.set(xscale="log", yscale="log", title="The ratio")
 """
     start(tmp_path, example=SCRIPT.replace("gelu", "brand-new") + plot)
+    write(tmp_path, {"docs/index.md": INDEX + "\nCited: {measured}`brand-new.baseline`.\n"})
     site = rendered(tmp_path)
     assert site.warnings == []
     assert "<th scope='row'>result</th><td>not measured on this machine yet</td>" in site.page(PAGE)
     assert "Measured: not measured on this machine yet , by" in site.text(PAGE)
+    assert "Cited: not measured on this machine yet ." in site.text()
     figures = [file.read_text(encoding="utf-8") for file in (site.out / "_images").glob("sphx_glr_example_*.svg")]
     assert sorted("not measured on this machine yet" in figure for figure in figures) == [False, False, True, True]
 

@@ -37,6 +37,8 @@ HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES = 1 << 28
 UNMEASURED = "not measured on this machine yet"
+ASKED: set[str] = set()
+"""Names that a replay in this process couldn't give, because their example was never recorded."""
 CACHE_WORDS = {
     "empty": " (process began with an empty kernel cache)",
     "warm": " (kernels found on disk)",
@@ -357,8 +359,9 @@ def table(comparisons: Iterable[Comparison]) -> Table:
     rows = []
     for c in comparisons:
         times = [format_time(s, spread=c.spread) if s else "—" for s in (c.baseline_s, c.candidate_s)]
-        pays = ("never" if c.runs and c.measured else "—") if c.break_even is None else format_calls(c.break_even)
-        ratio = format_ratio(c.ratio, c.interval) if c.runs or c.slow_call_s else "not on this machine"
+        here = bool(c.runs) or c.slow_call_s is not None
+        pays = ("never" if here and c.measured else "—") if c.break_even is None else format_calls(c.break_even)
+        ratio = format_ratio(c.ratio, c.interval) if here else "not on this machine"
         rows.append((c.name, *times, ratio, format_time(c.first_call_s), pays))
     return Table(("comparison", "baseline", "candidate", "speed-up", "first call", "break-even"), tuple(rows))
 
@@ -461,6 +464,7 @@ def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional:
     if name in entries:
         return from_dict(entries[name])
     if Path(sys.argv[0]).stem not in {entry.get("example") for entry in entries.values()}:
+        ASKED.add(name)
         return unmeasured(name, bytes_moved)
     if optional:
         return Comparison(name)

@@ -24,6 +24,11 @@ def shelf_of(env: BuildEnvironment, config: Config) -> Shelf:
     return shelf(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
 
 
+def generated(env: BuildEnvironment, config: Config) -> Path:
+    """Return the folder of the examples' pages."""
+    return Path(env.srcdir, getattr(config, "sphinx_gallery_conf", {}).get("gallery_dirs", "gallery"))
+
+
 @functools.cache
 def known_claims() -> dict[str, Claim]:
     """Return every claim by id; looked up once a build, because pages cite hundreds."""
@@ -60,7 +65,7 @@ class Measured(_RecordRole):
         try:
             comparison = shown.comparison(name)
         except KeyError:
-            if found.unmeasured(name, self.env.docname):
+            if found.unmeasured(name, generated(self.env, self.config)):
                 return [text(UNMEASURED, "measured", "missing")], []
             return self.missing(f"record {shown.id} has no comparison {name!r}")
         return [text(say(comparison), "measured")], []

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.record import Record
 from compile_guide.site.nodes import Cell, fields, folded, note, paragraph, place_link, table, text, warn
-from compile_guide.site.roles import shelf_of
+from compile_guide.site.roles import generated, shelf_of
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.wording import BACKENDS, MACHINE, MEASURED, NOTHING, processor
 from compile_guide.timing import UNMEASURED, Comparison, unmeasured
@@ -63,7 +63,7 @@ class ComparisonTable(RecordsDirective):
         rows: list[list[Cell]] = []
         for name in names:
             measured = [record for record in found.records if name in {e.name for e in record.comparisons}]
-            if "elsewhere" not in self.options and found.shown and found.unmeasured(name, self.env.docname):
+            if "elsewhere" not in self.options and found.shown and found.unmeasured(name, generated(self.env, self.config)):
                 rows.append([nodes.literal(name, name), *self._unmeasured(found.shown)])
             elif not measured and "elsewhere" not in self.options:
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
@@ -106,7 +106,7 @@ class Headline(RecordsDirective):
         for line in filter(str.strip, self.content):
             names, label, page = (part.strip() for part in f"{line}||".split("|")[:3])
             found = [known[name] for name in names.split() if name in known]
-            if not found and any(shelf.unmeasured(name, self.env.docname) for name in names.split()):
+            if not found and any(shelf.unmeasured(name, generated(self.env, self.config)) for name in names.split()):
                 found = [unmeasured(names)]
             if found:
                 tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
