@@ -88,7 +88,7 @@ def _say_unmeasured(axes: Any) -> None:
     bars = [patch for patch in axes.patches if hasattr(patch, "get_height")]
     series = [line.get_ydata() for line in axes.lines] + [[bar.get_height() * bar.get_width()] for bar in bars]
     if any(len(values) and numpy.isnan(numpy.asarray(values, float)).all() for values in series):
-        axes.set(xscale="linear", yscale="linear")
+        axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
         axes.text(0.5, 0.5, UNMEASURED, transform=axes.transAxes, ha="center")
 
 

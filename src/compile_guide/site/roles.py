@@ -66,7 +66,7 @@ class Measured(_RecordRole):
             comparison = shown.comparison(name)
         except KeyError:
             if found.unmeasured(name, generated(self.env, self.config)):
-                return [text(UNMEASURED, "measured", "missing")], []
+                return [text(UNMEASURED, "measured", "unmeasured")], []
             return self.missing(f"record {shown.id} has no comparison {name!r}")
         return [text(say(comparison), "measured")], []
 

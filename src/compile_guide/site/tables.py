@@ -127,7 +127,7 @@ class Headline(RecordsDirective):
             }
             what = addnodes.pending_xref("", what, **target)
         if not comparison.measured:
-            missing = paragraph(text(UNMEASURED, "measured", "in-words", "missing"))
+            missing = paragraph(text(UNMEASURED, "measured", "in-words", "unmeasured"))
             return nodes.container("", missing, paragraph(what), classes=["tile"])
         said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
         ratio, _, interval = said["ratio"].partition(" (")
