@@ -63,7 +63,11 @@ class ComparisonTable(RecordsDirective):
         rows: list[list[Cell]] = []
         for name in names:
             measured = [record for record in found.records if name in {e.name for e in record.comparisons}]
-            if "elsewhere" not in self.options and found.shown and found.unmeasured(name, generated(self.env, self.config)):
+            if (
+                "elsewhere" not in self.options
+                and found.shown
+                and found.unmeasured(name, generated(self.env, self.config))
+            ):
                 rows.append([nodes.literal(name, name), *self._unmeasured(found.shown)])
             elif not measured and "elsewhere" not in self.options:
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
