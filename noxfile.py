@@ -277,6 +277,14 @@ def history(session: nox.Session) -> None:
 
 
 @command
+def bench(session: nox.Session) -> None:
+    """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
+    chosen = parse(session.posargs, passes_on=True)
+    need_compiler()
+    session.run(environment(session, chosen.mlx, "bench"), "-m", "compile_guide.bench", *chosen.rest)
+
+
+@command
 def tests(session: nox.Session) -> None:
     """Run the tests; what stands behind -- goes to pytest."""
     chosen = parse(session.posargs, passes_on=True)

@@ -41,9 +41,10 @@ ARROWS: dict[str, set[str]] = {
     "ledger": {"claims", "process", "record", "timing"},
     "recorder": {"__init__", "child", "machine", "process", "record", "timing"},
     "progress": {"recorder"},
-    "site": {"__init__", "claims", "copying", "errors", "history", "record", "timing"},
+    "bench": {"machine", "progress", "timing"},
+    "site": {"__init__", "bench", "claims", "copying", "errors", "history", "record", "timing"},
 }
-ARROWS["__main__"] = set(ARROWS) - {"site"}
+ARROWS["__main__"] = set(ARROWS) - {"bench", "site"}
 
 # Part of the house -> the packages of others that it may import, beside the standard library and MLX.
 OTHERS: dict[str, set[str]] = {
@@ -51,6 +52,7 @@ OTHERS: dict[str, set[str]] = {
     "progress": {"rich"},
     "claims": {"numpy"},  # what MLX does with NumPy's numbers
     "site": {"cycler", "docutils", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
+    "bench": {"msgspec", "pyperf", "pytest", "rich", "torch"},  # what it is held against, where it is installed
     "__main__": {"rich"},
 }
 

@@ -16,7 +16,7 @@ from sphinx.errors import ConfigError
 
 from compile_guide import __version__
 from compile_guide.record import RecordError
-from compile_guide.site import cards, docstrings, gallery, ledger, nodes, observed, pages, roles, tables
+from compile_guide.site import benched, cards, docstrings, gallery, ledger, nodes, observed, pages, roles, tables
 from compile_guide.site.shelf import shelf
 
 
@@ -81,6 +81,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("already-compiled", observed.AlreadyCompiled)
     app.add_directive("error-catalogue", observed.ErrorCatalogue)
     app.add_directive("version-history", observed.VersionHistory)
+    app.add_directive("bench-table", benched.BenchTable)
+    app.add_directive("bench-summary", benched.BenchSummary)
     app.connect("config-inited", _settle_record)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-purge-doc", _purge)
