@@ -151,23 +151,29 @@ def run_claims(options: argparse.Namespace) -> int:
     with recorder.private_folder() as temp:
         facts = recorder.machine_facts(Path(temp))
         verdicts = _verdicts(console, Path(temp), options.ids)
-        tables = observations.observe(Path(temp)) if options.write and not options.ids else record.Tables()
+        tables = observations.observe(Path(temp)) if options.write and not options.ids else None
     found = Table("claim", "verdict", "what was seen", title=f"MLX {facts.mlx}, {facts.backend}", title_justify="left")
     for verdict in verdicts:
         found.add_row(verdict.id, ledger.WORDS[verdict.holds], verdict.observed)
     console.print(found, markup=False)
-    if options.write and not options.ids:
+    if options.write:
         _write_verdicts(options.write / f"{facts.id}.json", verdicts, tables)
     expected = ledger.expected_file(EXPECTED, facts.backend)
-    if options.accept and not options.ids:
-        ledger.save_expected(expected, verdicts)
+    if options.accept:
+        others = ledger.load_expected(expected) if options.ids else {}
+        ledger.save_expected(expected, {**others, **{v.id: v.holds for v in verdicts}})
     return _print_changes(console, expected, verdicts, partial=bool(options.ids))
 
 
-def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...], tables: record.Tables) -> None:
+def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...], tables: record.Tables | None) -> None:
+    """Put the verdicts into the record; without tables they replace those of the same claims alone."""
     if not path.exists():
         raise recorder.RecorderError(f"there is no record {path} yet: run 'python -m compile_guide record'")
-    record.save(record.with_claims(record.load(path), verdicts, tables), path)
+    old = record.load(path)
+    if tables is None:
+        found = {v.id: v for v in (*old.claims, *verdicts)}
+        verdicts, tables = tuple(found[id] for id in claims.all_claims() if id in found), old.tables
+    record.save(record.with_claims(old, verdicts, tables), path)
 
 
 def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool = False) -> int:
