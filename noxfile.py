@@ -225,7 +225,7 @@ def command(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], 
         except Refusal as refusal:
             session.error(str(refusal))
 
-    return nox.session(run)
+    return nox.session(run, name=function.__name__.replace("_", "-"))
 
 
 @command
@@ -255,6 +255,13 @@ def record(session: nox.Session) -> None:
 
 
 @command
+def check_record(session: nox.Session) -> None:
+    """Check the records named behind --: their form, and whether they can be true."""
+    chosen = parse(session.posargs, passes_on=True)
+    session.run(environment(session, chosen.mlx), "-m", "compile_guide", "check-record", *chosen.rest)
+
+
+@command
 def claims(session: nox.Session) -> None:
     """Check the statements about MLX again and put the verdicts into this machine's record."""
     chosen = parse(session.posargs)
@@ -270,21 +277,32 @@ def history(session: nox.Session) -> None:
 
 
 @command
+def bench(session: nox.Session) -> None:
+    """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
+    chosen = parse(session.posargs, passes_on=True)
+    need_compiler()
+    session.run(environment(session, chosen.mlx, "bench"), "-m", "compile_guide.bench", *chosen.rest)
+
+
+@command
 def tests(session: nox.Session) -> None:
     """Run the tests; what stands behind -- goes to pytest."""
     chosen = parse(session.posargs, passes_on=True)
     need_compiler()
-    session.run(environment(session, chosen.mlx, "docs", "tests"), "-m", "pytest", *chosen.rest)
+    session.run(environment(session, chosen.mlx, "docs", "tests", "lint"), "-m", "pytest", *chosen.rest)
 
 
 @command
 def lint(session: nox.Session) -> None:
-    """Check style, types, and that the locks fit pyproject.toml."""
+    """Check style, types, that the locks fit pyproject.toml, and GitHub's workflows (form and safety)."""
     python = environment(session, parse(session.posargs).mlx, "docs", "lint")
     session.run(python, "-m", "ruff", "check", ".")
     session.run(python, "-m", "ruff", "format", "--check", ".")
     session.run(python, "-m", "mypy")
     session.run(python, "requirements/locks.py", "check")
+    workflows = sorted(map(str, Path(".github", "workflows").glob("*.yml")))
+    session.run(python, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run(str(Path(python).with_name("zizmor")), "--offline", "--no-progress", *workflows)
 
 
 @command

@@ -29,6 +29,7 @@ LOCKS = {
     "mlx-cuda13": ("pyproject.toml", "--group", "mlx-cuda13", "--no-emit-package", "mlx-cpu"),
     "record": ("--group", "record"),
     "docs": ("--group", "docs"),
+    "bench": ("--group", "bench"),
     "tests": ("--group", "tests"),
     "lint": ("--group", "lint"),
 }

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from compile_guide import record
+
+# How quickly this machine makes and checks an input says nothing about the code: the tests share its cores.
+settings.register_profile("guide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("guide")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return status, out.out, out.err
 
 
-@pytest.mark.parametrize("command", ["", "record", "claims", "compare", "copy", "machine"])
+@pytest.mark.parametrize("command", ["", "record", "claims", "compare", "export", "check-record", "copy", "machine"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         __main__.main([*command.split(), "--help"])
@@ -54,6 +56,17 @@ def test_compare_puts_two_records_side_by_side(tmp_path: Path, capsys: pytest.Ca
     assert status == 0
     verdicts = {line.split()[0]: line.rpartition("  ")[2] for line in out.splitlines()[4:]}
     assert verdicts == {"same": "no change", "up": "higher", "old": "only in A", "new": "only in B"}
+
+
+def test_commands_that_read_records_need_no_mlx(record_file: Path) -> None:
+    code = (
+        "import sys; sys.modules['mlx'] = None; from compile_guide.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    for command in (["compare", record_file, record_file], ["export", record_file, "--format", "pyperf"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_compare_refuses_what_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from compile_guide import timing
 
 TRUTH = 1.3
-TRIALS = 2000
+TRIALS = 800
 Clock = Callable[[random.Random], "Noise"]
 Noise = Callable[[], float]
 """Gives the factor by which the next block is slower than it should be; it keeps state from block to block."""

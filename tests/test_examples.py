@@ -49,6 +49,16 @@ def test_the_gallery_has_the_six_examples_that_the_site_promises() -> None:
     }
 
 
+@examples
+def test_it_runs_to_its_end_where_nothing_of_it_was_recorded(script: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text('{"comparisons": []}')
+    argv = [sys.executable, "-W", "error::RuntimeWarning", str(script)]
+    env = {"COMPILE_GUIDE_REPLAY": str(record), "PYTHONPATH": str(ROOT / "src")}
+    ended = process.run(argv, folder=tmp_path, limit_s=LIMIT_S, env=env)
+    assert ended.returncode == 0, ended.output
+
+
 # Written to the rules --------------------------------------------------------------------------------------
 
 

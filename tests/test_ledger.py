@@ -63,7 +63,7 @@ def test_two_runs_of_the_ledger_give_the_same_verdicts(tmp_path: Path) -> None:
 
 def test_expected_verdicts_make_no_change(tmp_path: Path) -> None:
     file = ledger.expected_file(tmp_path / "expected", "cpu")
-    ledger.save_expected(file, SEEN)
+    ledger.save_expected(file, {v.id: v.holds for v in SEEN})
     assert ledger.changes(SEEN, ledger.load_expected(file)) == []
 
 
@@ -80,7 +80,7 @@ def test_a_changed_verdict_fails_with_a_table_and_the_way_to_accept_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "cpu.json"
-    ledger.save_expected(file, [Verdict("a", False, "")])
+    ledger.save_expected(file, {"a": False})
     status = __main__._print_changes(Console(width=120), file, (SEEN[0],))
     out = capsys.readouterr()
     assert status == 1 and "does not hold" in out.out and "holds" in out.out
@@ -89,7 +89,7 @@ def test_a_changed_verdict_fails_with_a_table_and_the_way_to_accept_it(
 
 def test_a_partial_run_says_nothing_of_the_others(tmp_path: Path) -> None:
     file = tmp_path / "cpu.json"
-    ledger.save_expected(file, SEEN)
+    ledger.save_expected(file, {v.id: v.holds for v in SEEN})
     assert __main__._print_changes(Console(), file, (SEEN[0],), partial=True) == 0
 
 
@@ -104,3 +104,16 @@ def test_records_keep_verdicts(tmp_path: Path) -> None:
 
     record.save(record.with_claims(make_record(), tuple(SEEN), record.Tables()), tmp_path / "r.json")
     assert record.load(tmp_path / "r.json").claims == tuple(SEEN)
+
+
+def test_verdicts_of_some_claims_replace_only_theirs(tmp_path: Path) -> None:
+    from conftest import make_record
+
+    path, ids = tmp_path / "r.json", list(all_claims())[:3]
+    old = tuple(Verdict(id, True, "old") for id in (ids[0], ids[2]))
+    tables = record.Tables(ready=(record.Ready("gelu", "function", True, None, ()),))
+    record.save(record.with_claims(make_record(), old, tables), path)
+    __main__._write_verdicts(path, (Verdict(ids[1], False, "new"), Verdict(ids[2], False, "new")), None)
+    found = record.load(path)
+    assert [(v.id, v.observed) for v in found.claims] == [(ids[0], "old"), (ids[1], "new"), (ids[2], "new")]
+    assert found.tables == tables

@@ -6,19 +6,17 @@ import dataclasses
 import getpass
 import os
 import platform
+import shlex
 import socket
 from pathlib import Path
 
 import mlx.core as mx
 import pytest
 
-from compile_guide import machine
+from compile_guide import machine, record
 
-# Written after Apple's manual page of pmset (section "-g batt"), not captured on a Mac.
-ON_BATTERY = (
-    "Now drawing from 'Battery Power'\n -InternalBattery-0 (id=1)\t83%; discharging; 5:02 remaining present: true\n"
-)
-ON_AC = "Now drawing from 'AC Power'\n"
+MACOS = Path(__file__).parent / "data" / "macos"
+"""Outputs that we wrote after manual pages; nothing was captured on a Mac. The README there says more."""
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +38,38 @@ def test_no_host_user_or_path_is_told(here: machine.Machine) -> None:
     assert "/" not in told.replace("gnu/linux", "")
 
 
+def says(name: str) -> str:
+    """One of the outputs of macOS's commands."""
+    return (MACOS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("file", "power"), [("batt-battery.txt", "battery"), ("batt-desktop.txt", "ac")])
+def test_power_source_from_pmset(file: str, power: str) -> None:
+    assert machine.power(says(file)) == power
+
+
 @pytest.mark.parametrize(
-    ("batt", "power"), [(ON_BATTERY, "battery"), (ON_AC, "ac"), ("", None), ("No batteries", None)]
+    ("file", "low"), [("pmset-low-power.txt", True), ("pmset-plugged-in.txt", False), ("pmset-high-power.txt", False)]
 )
-def test_power_source_from_pmset(batt: str, power: str | None) -> None:
-    assert machine.power(batt) == power
+def test_low_power_mode_from_pmset(file: str, low: bool) -> None:
+    assert machine.low_power(says(file)) is low
+
+
+def test_the_newer_name_of_low_power_mode() -> None:
+    assert machine.low_power(says("pmset-high-power.txt").replace("powermode            2", "powermode 1")) is True
+
+
+@pytest.mark.parametrize(("file", "cores"), [("displays-m3-ultra.json", 80), ("displays-virtual.json", None)])
+def test_gpu_cores_from_system_profiler(file: str, cores: int | None) -> None:
+    assert machine.gpu_cores(says(file)) == cores
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "no JSON", "[]", "{}", '{"SPDisplaysDataType": 1}', '{"SPDisplaysDataType": [{"sppci_cores": "many"}]}'],
+)
+def test_an_answer_that_says_nothing_is_no_fact(answer: str) -> None:
+    assert (machine.power(answer), machine.low_power(answer), machine.gpu_cores(answer)) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +94,30 @@ def test_a_missing_command_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert machine.compiler() is None
 
 
-@pytest.mark.parametrize("stdout", ["Apple M3 Ultra\n"])
-def test_chip_on_macos_comes_from_sysctl(stdout: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake = tmp_path / "sysctl"
-    fake.write_text(f'#!/bin/sh\n[ "$*" = "-n machdep.cpu.brand_string" ] && printf "%s" "{stdout}"\n')
-    fake.chmod(0o755)
+@pytest.fixture
+def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Mac's commands, as far as they are asked, in front of PATH; MLX is the one at hand."""
+    answers = {
+        "sysctl": {"-n machdep.cpu.brand_string": "Apple M3 Ultra\n", "-n hw.memsize": "549755813888\n"},
+        "system_profiler": {"-json SPDisplaysDataType": says("displays-m3-ultra.json")},
+        "pmset": {"-g batt": says("batt-battery.txt"), "-g": says("pmset-low-power.txt")},
+    }
+    for name, known in answers.items():
+        cases = "".join(f"{shlex.quote(asked)}) printf %s {shlex.quote(said)};;\n" for asked, said in known.items())
+        (tmp_path / name).write_text(f'#!/bin/sh\ncase "$*" in\n{cases}*) exit 1;;\nesac\n')
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert machine.chip() == "Apple M3 Ultra"
+    monkeypatch.setattr(platform, "mac_ver", lambda: ("26.1", ("", "", ""), "arm64"))
+    monkeypatch.setattr(machine, "backend", lambda: "metal")
+    monkeypatch.setattr(machine, "gpu", lambda: "Apple M3 Ultra")
+
+
+def test_the_facts_of_a_mac_come_from_its_commands(mac: None) -> None:
+    facts = machine.machine()
+    seen = (facts.id, facts.chip, facts.os, facts.memory, facts.gpu_cores, facts.power, facts.low_power, facts.compiler)
+    assert seen == (
+        f"metal-apple-m3-ultra-mlx-{mx.__version__.replace('.', '-')}",
+        *("Apple M3 Ultra", "macOS 26.1", 2**39, 80, "battery", True, None),
+    )
+    assert record.machine_of(facts).gpu_cores == 80

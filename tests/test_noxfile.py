@@ -120,6 +120,11 @@ def test_a_duration_reads_as_people_say_it(noxfile: ModuleType, seconds: float, 
     assert noxfile.duration(seconds) == text
 
 
+def test_a_session_is_called_as_it_is_written_on_a_command_line() -> None:
+    listed = nox("--list").stdout
+    assert "- check-record ->" in listed and "check_record" not in listed
+
+
 # The compiler
 
 calls_compiler = pytest.mark.skipif(not LINUX, reason="only MLX's builds for Linux call g++")

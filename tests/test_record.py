@@ -28,6 +28,13 @@ def test_a_saved_record_reads_back_equal(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["r.json"]
 
 
+def test_a_record_from_before_the_optional_facts_loads_with_none_of_them() -> None:
+    old = copy.deepcopy(GOOD)
+    for fact in ("gpu_cores", "low_power"):
+        assert old["machine"].pop(fact) is None
+    assert parse(json.dumps(old).encode()) == parse(json.dumps(GOOD).encode())
+
+
 def test_each_comparison_is_a_line_of_its_own() -> None:
     assert sum(b'"example":' in line for line in dump(make_record(make_entry("a"), make_entry("b"))).splitlines()) == 2
 

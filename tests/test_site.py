@@ -65,7 +65,7 @@ MACHINE = {
     "id": "cpu-test-chip-mlx-0-32-4", "processor": "Test Chip", "chip": "Test Chip", "gpu": "no GPU",
     "backend": "CPU", "cores": "2", "memory": "17.2 GB", "copy_bandwidth": "10 GB/s", "os": "Test OS 1",
     "arch": "x86_64",
-    "python": "3.12.0", "mlx": "0.32.4", "compiler": "g++ 12", "power": "not known", "date": "2026-11-22",
+    "python": "3.12.0", "mlx": "0.32.4", "compiler": "g++ 12", "power": "not known", "gpu_cores": "not known", "low_power": "not known", "date": "2026-11-22",
     "guide": "0.1.0", "processes": "6", "budget": "3 s", "comparisons": "3", "claims": "0",
 }  # fmt: skip
 
@@ -138,6 +138,38 @@ def test_a_comparison_of_other_machines_that_none_has_made_is_a_sentence_not_a_w
     site = build(tmp_path)
     assert site.warnings == []
     assert "No machine with a record here can make this comparison." in site.text()
+
+
+OTHERS = """
+A {measured}`other`, B {measured}`other.first_call`.
+
+```{headline}
+other | A number | /index
+```
+
+```{comparison} other gelu
+```
+"""
+
+
+def test_an_example_that_the_record_shown_lacks_is_not_measured_yet(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
+    put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="another")))
+    site = build(tmp_path)
+    assert site.warnings == []
+    text, yet = site.text(), "not measured on this machine yet"
+    assert f"A {yet} , B {yet} . {yet} A number" in text
+    assert f"other — — {yet} — — gelu 1.2 1.0 1.23× (1.21–1.26)" in text
+
+
+def test_a_comparison_missing_in_an_example_that_was_recorded_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
+    put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="gelu_speedup")))
+    assert [line.partition("WARNING: ")[2] for line in build(tmp_path).warnings] == [
+        "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
+        "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
+        "this site's record has no comparison 'other' [compile_guide.name]",
+    ]
 
 
 def test_a_warning_can_be_silenced_by_its_kind(tmp_path: Path) -> None:

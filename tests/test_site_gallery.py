@@ -86,6 +86,23 @@ def test_an_example_shows_the_recorded_timing(site: Site) -> None:
     assert "1.23\n</pre>" in site.page(PAGE)
 
 
+def test_an_example_that_was_never_recorded_is_rendered_without_numbers(tmp_path: Path) -> None:
+    plot = """\nfigure, ax = plt.subplots()
+for draw in (ax.bar, ax.loglog):
+    draw([result.ratio], [result.ratio])
+ax.set(xscale="log", yscale="log", title="The ratio")
+"""
+    start(tmp_path, example=SCRIPT.replace("gelu", "brand-new") + plot)
+    write(tmp_path, {"docs/index.md": INDEX + "\nCited: {measured}`brand-new.baseline`.\n"})
+    site = rendered(tmp_path)
+    assert site.warnings == []
+    assert "<th scope='row'>result</th><td>not measured on this machine yet</td>" in site.page(PAGE)
+    assert "Measured: not measured on this machine yet , by" in site.text(PAGE)
+    assert "Cited: not measured on this machine yet ." in site.text()
+    figures = [file.read_text(encoding="utf-8") for file in (site.out / "_images").glob("sphx_glr_example_*.svg")]
+    assert sorted("not measured on this machine yet" in figure for figure in figures) == [False, False, True, True]
+
+
 def test_the_environment_is_as_before_after_a_build(site: Site) -> None:
     assert "COMPILE_GUIDE_REPLAY" not in os.environ
     assert "doctrees" not in os.environ["TMPDIR"]
@@ -231,8 +248,8 @@ def test_an_example_that_exits_early_fails_the_build(tmp_path: Path, code: str) 
     assert "early.py" in done.stderr
 
 
-def test_an_example_that_measures_something_unrecorded_fails_the_build(tmp_path: Path) -> None:
-    start(tmp_path, other=SCRIPT.replace('"gelu"', '"silu"'))
+def test_a_comparison_that_a_recorded_example_lacks_fails_the_build(tmp_path: Path) -> None:
+    start(tmp_path, gelu_speedup=SCRIPT.replace('"gelu"', '"silu"'))
     done = in_a_process(tmp_path)
     assert done.returncode != 0
     assert "has no comparison 'silu'" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -223,8 +224,11 @@ def test_replay_returns_the_recorded_comparison_and_runs_nothing(
     assert capsys.readouterr().out == ""
 
 
-def test_replay_of_an_unknown_name_says_what_to_do(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_missing_beside_others_of_its_script_is_an_error(
+    record_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/gelu_speedup.py"])
     with pytest.raises(LookupError, match="has no comparison 'other': record it again"):
         compare("other", chain, chain)
 
@@ -251,8 +255,38 @@ def test_replay_of_an_optional_comparison_goes_by_the_record_alone(
     record_file: Path, monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
     monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/gelu_speedup.py"])
     assert compare("gelu", chain, chain, available=here).ratio == 2
     assert compare("other", chain, chain, available=here) == Comparison("other")
+
+
+@pytest.fixture
+def not_yet(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    """A replayed comparison of a script of which the record has nothing."""
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/brand_new.py"])
+    return compare("other", lambda: 1 / 0, lambda: 1 / 0, bytes_moved=8)
+
+
+def test_a_script_that_was_never_recorded_says_so_where_its_numbers_would_be(not_yet: Comparison) -> None:
+    assert not not_yet.measured
+    assert not_yet.describe() == "other\n  result       not measured on this machine yet"
+    assert "<td>not measured on this machine yet</td>" in not_yet._repr_html_()
+    assert timing.table([not_yet]).rows == (("other", "—", "—", "not measured on this machine yet", "—", "—"),)
+
+
+def test_numbers_that_are_not_measured_can_be_calculated_with_and_printed(not_yet: Comparison) -> None:
+    low, high = not_yet.interval or (0.0, 0.0)
+    numbers = [not_yet.ratio, low, high, not_yet.baseline_s, not_yet.candidate_s, not_yet.first_call_s]
+    numbers += [not_yet.first_call_warm_s, not_yet.candidate_peak, not_yet.candidate_share, not_yet.spread]
+    assert all(number is not None and math.isnan(2 * number) for number in numbers)
+    assert not_yet.bytes_moved == 8
+    assert not_yet.break_even is None and not_yet.differs is None
+    assert timing.format_rate(not_yet.candidate_bandwidth) == timing.format_bytes(not_yet.baseline_peak) == "—"
+
+
+def test_what_was_measured_says_so() -> None:
+    assert make_entry().comparison().measured and Comparison("slow", slow_call_s=9.0).measured
 
 
 def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

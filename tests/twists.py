@@ -25,6 +25,7 @@ TWISTS: dict[str, tuple[str, ...]] = {
     "nan-constant": ("wrong()",),
     "infinity-constant": ("wrong()",),
     "complex-fuses": ("wrong()",),
+    "complex-abs-fuses": ("wrong()",),
     "zero-size-input": ("crash()",),
     "same-chain-other-outputs": ("wrong()",),
     "integers-wrap": ("wrong()",),

@@ -220,10 +220,10 @@ step = compiled_step(*model)
 print("a good batch:    ", say(step, *good))
 print("the bad one:     ", say(step, *bad))
 print("a good one again:", say(step, *good))
-print("saving the model:", say(lambda: [weight + 0 for weight in model[0].layers[0].parameters().values()]))
+print("reading weights: ", say(lambda: [weight + 0 for weight in model[0].layers[0].parameters().values()]))
 
 # %%
-# After hours of training the weights can't even be saved. It is the message of the question.
+# After hours of training the weights can't be read, let alone saved. It is the message of the question.
 #
 # Keep and put back
 # -----------------
@@ -267,7 +267,8 @@ assert refused == [STRUCK]
 assert mx.allclose(mx.array(survived), mx.array(clean)), "the bad batch leaves no trace in the run"
 
 # %%
-# The run goes on as if the bad batch had never been there. Without ``kept`` it ends at that batch:
+# The run goes on as if the bad batch had never been there. Up to that batch both runs are the same; without ``kept`` it ends
+# there, as shown above:
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(range(len(survived)), survived, color="C2", linewidth=5, alpha=0.45, label="with kept: refused, and on")

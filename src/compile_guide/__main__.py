@@ -1,4 +1,4 @@
-"""The command line: ``python -m compile_guide record | claims | compare | copy | machine``."""
+"""The command line: ``python -m compile_guide record | claims | compare | export | check-record | copy | machine``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compile_guide import claims, copying, ledger, machine, observations, record, recorder, report
+from compile_guide import claims, copying, ledger, machine, observations, reading, record, recorder
 from compile_guide.progress import display
 from compile_guide.timing import check_compiling, format_bytes, format_rate
 
@@ -47,18 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--write", type=Path, metavar="DIR", help="put the verdicts into this machine's record in DIR")
     one.add_argument("--accept", action="store_true", help="take the verdicts seen as the expected ones")
     one.set_defaults(command=run_claims)
-    two = commands.add_parser("compare", help="put two records side by side")
-    two.add_argument("a", type=Path, metavar="A", help="a record, docs/records/ID.json")
-    two.add_argument("b", type=Path, metavar="B", help="another record")
-    two.set_defaults(command=compare_records)
-    three = commands.add_parser("copy", help="copy an example, and what it needs, into a folder")
-    three.add_argument("name", metavar="NAME", help="the example's file name without .py")
-    three.add_argument("target", type=Path, metavar="DIR", help="the folder; it is made when missing")
-    three.set_defaults(command=copy_example)
-    four = commands.add_parser("machine", help="print what is known of this machine")
-    four.add_argument("--json", action="store_true", help="print it as one JSON object")
-    four.add_argument("--check", action="store_true", help="fail unless compiled functions compile here")
-    four.set_defaults(command=print_machine)
+    reading.add_commands(commands)
+    two = commands.add_parser("copy", help="copy an example, and what it needs, into a folder")
+    two.add_argument("name", metavar="NAME", help="the example's file name without .py")
+    two.add_argument("target", type=Path, metavar="DIR", help="the folder; it is made when missing")
+    two.add_argument("--gallery", type=Path, metavar="DIR", help="where the examples are (default: this guide's)")
+    two.set_defaults(command=copy_example)
+    three = commands.add_parser("machine", help="print what is known of this machine")
+    three.add_argument("--json", action="store_true", help="print it as one JSON object")
+    three.add_argument("--check", action="store_true", help="fail unless compiled functions compile here")
+    three.set_defaults(command=print_machine)
     return parser
 
 
@@ -153,23 +151,29 @@ def run_claims(options: argparse.Namespace) -> int:
     with recorder.private_folder() as temp:
         facts = recorder.machine_facts(Path(temp))
         verdicts = _verdicts(console, Path(temp), options.ids)
-        tables = observations.observe(Path(temp)) if options.write and not options.ids else record.Tables()
+        tables = observations.observe(Path(temp)) if options.write and not options.ids else None
     found = Table("claim", "verdict", "what was seen", title=f"MLX {facts.mlx}, {facts.backend}", title_justify="left")
     for verdict in verdicts:
         found.add_row(verdict.id, ledger.WORDS[verdict.holds], verdict.observed)
     console.print(found, markup=False)
-    if options.write and not options.ids:
+    if options.write:
         _write_verdicts(options.write / f"{facts.id}.json", verdicts, tables)
     expected = ledger.expected_file(EXPECTED, facts.backend)
-    if options.accept and not options.ids:
-        ledger.save_expected(expected, verdicts)
+    if options.accept:
+        others = ledger.load_expected(expected) if options.ids else {}
+        ledger.save_expected(expected, {**others, **{v.id: v.holds for v in verdicts}})
     return _print_changes(console, expected, verdicts, partial=bool(options.ids))
 
 
-def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...], tables: record.Tables) -> None:
+def _write_verdicts(path: Path, verdicts: tuple[record.Verdict, ...], tables: record.Tables | None) -> None:
+    """Put the verdicts into the record; without tables they replace those of the same claims alone."""
     if not path.exists():
         raise recorder.RecorderError(f"there is no record {path} yet: run 'python -m compile_guide record'")
-    record.save(record.with_claims(record.load(path), verdicts, tables), path)
+    old = record.load(path)
+    if tables is None:
+        found = {v.id: v for v in (*old.claims, *verdicts)}
+        verdicts, tables = tuple(found[id] for id in claims.all_claims() if id in found), old.tables
+    record.save(record.with_claims(old, verdicts, tables), path)
 
 
 def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict, ...], *, partial: bool = False) -> int:
@@ -193,18 +197,9 @@ def _print_changes(console: Console, file: Path, verdicts: tuple[record.Verdict,
     return 1
 
 
-def compare_records(options: argparse.Namespace) -> int:
-    """Print two records side by side, and say which comparisons moved beyond their intervals."""
-    a, b = record.load(options.a), record.load(options.b)
-    for letter, one in (("A", a), ("B", b)):
-        print(f"{letter}: {one.id}, {one.machine.chip}, MLX {one.machine.mlx}, {one.created}")
-    print(report.as_table(report.rows(a, b)))
-    return 0
-
-
 def copy_example(options: argparse.Namespace) -> int:
     """Copy an example with its helpers and say how to run it."""
-    (script,) = recorder.find_examples(copying.gallery_folder(), [options.name])
+    (script,) = recorder.find_examples(options.gallery or copying.gallery_folder(), [options.name])
     for file in copying.copy_example(script, options.target):
         print(f"wrote {file}")
     print(f"run it: cd {options.target} && python {script.name}")

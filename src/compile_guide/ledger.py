@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +99,10 @@ def load_expected(file: Path) -> dict[str, bool | None]:
     return data
 
 
-def save_expected(file: Path, verdicts: Sequence[record.Verdict]) -> None:
-    """Accept these verdicts as the expected ones."""
+def save_expected(file: Path, verdicts: Mapping[str, bool | None]) -> None:
+    """Accept these verdicts, by claim, as the expected ones."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.partial")
-    text = json.dumps({v.id: v.holds for v in sorted(verdicts, key=lambda v: v.id)}, indent=1)
+    text = json.dumps(dict(sorted(verdicts.items())), indent=1)
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -30,11 +31,20 @@ class Machine:
     power: str | None
     """``ac`` or ``battery`` on macOS; None where it isn't known."""
     copy_bandwidth: float
+    gpu_cores: int | None = None
+    """Cores of an Apple GPU, which chips of one name have different numbers of; None elsewhere."""
+    low_power: bool | None = None
+    """Whether macOS's low-power mode slows the machine down; None where it isn't known."""
 
     @property
     def id(self) -> str:
         """Return an id made of backend, chip and MLX version, such as ``metal-apple-m3-ultra-mlx-0-32-4``."""
-        return slug(f"{self.backend}-{self.gpu if self.backend == 'cuda' and self.gpu else self.chip}-mlx-{self.mlx}")
+        return id_of(self.backend, self.chip, self.gpu, self.mlx)
+
+
+def id_of(backend: str, chip: str, gpu: str | None, mlx: str) -> str:
+    """Return the id of a record with these facts; a CUDA machine is named after its GPU."""
+    return slug(f"{backend}-{gpu if backend == 'cuda' and gpu else chip}-mlx-{mlx}")
 
 
 def slug(text: str) -> str:
@@ -61,7 +71,7 @@ def machine() -> Machine:
         chip=chip(),
         cores=os.cpu_count() or 1,
         gpu=None if used == "cpu" else gpu(),
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory=memory(),
         os=operating_system(),
         arch=platform.machine(),
         python=platform.python_version(),
@@ -69,6 +79,8 @@ def machine() -> Machine:
         compiler=compiler() if used == "cpu" else None,
         power=power(_output("pmset", "-g", "batt")),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
+        gpu_cores=gpu_cores(_output("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
+        low_power=low_power(_output("pmset", "-g")),
     )
 
 
@@ -88,6 +100,23 @@ def gpu() -> str | None:
     about = getattr(mx, "device_info", None) or mx.metal.device_info
     name = about().get("device_name")
     return None if name is None else str(name)
+
+
+def gpu_cores(displays: str) -> int | None:
+    """Return the cores of the built-in GPU from ``system_profiler -json SPDisplaysDataType``, None if it doesn't say."""
+    try:
+        cards = json.loads(displays)["SPDisplaysDataType"]
+        cores = [int(card["sppci_cores"]) for card in cards if "sppci_cores" in card]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return cores[0] if cores and cores[0] > 0 else None
+
+
+def memory() -> int:
+    """Return the bytes of physical memory: from ``sysctl hw.memsize`` on macOS, from ``sysconf`` on Linux."""
+    if platform.system() == "Darwin" and (told := _output("sysctl", "-n", "hw.memsize").strip()).isdigit():
+        return int(told)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def chip() -> str:
@@ -121,6 +150,16 @@ def power(batt: str) -> str | None:
     """Return ``ac`` or ``battery`` from the output of macOS's ``pmset -g batt``, None when it says neither."""
     found = re.search(r"Now drawing from '(AC|Battery) Power'", batt)
     return None if found is None else found[1].lower()
+
+
+def low_power(settings: str) -> bool | None:
+    """Return whether low-power mode is on, from macOS's ``pmset -g``, None when that doesn't say.
+
+    The setting is called ``lowpowermode`` (0 or 1), on Macs with a high-power mode ``powermode``: 0 automatic, 1 low,
+    2 high. Source: manual page of pmset.
+    """
+    found = re.search(r"^\s*(?:low)?powermode\s+(\d)\s*$", settings, re.MULTILINE)
+    return None if found is None else found[1] == "1"
 
 
 def _output(*argv: str) -> str:

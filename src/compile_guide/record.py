@@ -5,6 +5,7 @@ Schema history (``schema`` in the file; a file of another number is refused):
 1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims, and three tables:
    functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
    Since 0.2 a run may say ``built``; records without it are as good as before.
+   Since 0.2 a machine may say ``gpu_cores`` and ``low_power``; records without them are as good as before.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     compiler: Text | None
     power: Literal["ac", "battery"] | None
     copy_bandwidth: Rate
+    gpu_cores: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    low_power: bool | None = None
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,13 +19,14 @@ import os
 import random
 import re
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 SINK, REPLAY = "COMPILE_GUIDE_SINK", "COMPILE_GUIDE_REPLAY"
 KERNEL_SUFFIXES = {".so", ".ptx", ".cubin"}
@@ -37,6 +38,9 @@ LOOKS = (12, 24)
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES = 1 << 28
+UNMEASURED = "not measured on this machine yet"
+ASKED: set[str] = set()
+"""Names that a replay in this process couldn't give, because their example was never recorded."""
 CACHE_WORDS = {
     "empty": "process began with an empty kernel cache",
     "warm": "an earlier process may have left kernels on disk",
@@ -106,6 +110,11 @@ class Comparison:
     note: str = ""
 
     @property
+    def measured(self) -> bool:
+        """False for a replayed comparison whose example was never recorded on the machine shown; its numbers are NaN."""
+        return not (self.runs and math.isnan(self.runs[0].first_candidate_s))
+
+    @property
     def ratio(self) -> float | None:
         """Median over processes of the median ratio baseline/candidate; above 1 the candidate is faster."""
         return _median(statistics.median(run.ratios) for run in self.runs)
@@ -120,7 +129,7 @@ class Comparison:
     @property
     def differs(self) -> bool | None:
         """Whether the interval, rounded as it is printed, excludes 1; None without an interval."""
-        return None if self.interval is None else _excludes_one(*self.interval)
+        return None if self.interval is None or not self.measured else _excludes_one(*self.interval)
 
     @property
     def baseline_s(self) -> float | None:
@@ -165,7 +174,7 @@ class Comparison:
     def break_even(self) -> int | None:
         """Calls after which the time saved has paid for the first call; None when none is saved measurably."""
         first, base, cand = self.first_call_s, self.baseline_s, self.candidate_s
-        if first is None or base is None or cand is None or base <= cand or self.differs is False:
+        if first is None or base is None or cand is None or not cand < base or self.differs is False:
             return None
         return max(1, math.ceil((first - cand) / (base - cand)))
 
@@ -215,6 +224,8 @@ class Comparison:
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what there is to say, as (label, text) pairs, each number to the digit that its interval supports."""
+        if not self.measured:
+            return [("result", UNMEASURED)]
         if self.slow_call_s is not None:
             return [("result", f"one call takes {format_time(self.slow_call_s)} here, not compared")]
         if not self.runs:
@@ -258,9 +269,13 @@ class Comparison:
         return f"<table class='guide-table guide-comparison'>{caption}<tbody>{''.join(rows)}</tbody></table>"
 
 
+def _known(value: float | None) -> TypeGuard[float]:
+    return value is not None and not math.isnan(value)
+
+
 def format_time(seconds: float | None, spread: float = 0.01) -> str:
     """Return a time with its unit, to the digits that a relative spread supports (2 to 4)."""
-    if seconds is None:
+    if not _known(seconds):
         return "—"
     digits = _digits(spread)
     seconds = float(f"{seconds:.{digits - 1}e}")  # rounded first: 999.6 µs is 1.00 ms
@@ -291,8 +306,8 @@ def _significant(value: float, digits: int) -> str:
 
 def format_ratio(ratio: float | None, interval: tuple[float, float] | None) -> str:
     """Return "1.23× (1.21–1.26)" to the first digit that is uncertain; in words when the interval covers 1."""
-    if ratio is None:
-        return "not compared"
+    if not _known(ratio):
+        return "not compared" if ratio is None else UNMEASURED
     if interval is None:
         return f"about {_significant(ratio, 2)}× (too few samples for an interval)"
     low, high = interval
@@ -326,12 +341,12 @@ def format_calls(count: int) -> str:
 
 def format_rate(rate: float | None) -> str:
     """Return bytes per second as GB/s (10⁹ bytes) to two digits."""
-    return "—" if rate is None else f"{_significant(rate / 1e9, 2)} GB/s"
+    return f"{_significant(rate / 1e9, 2)} GB/s" if _known(rate) else "—"
 
 
 def format_bytes(count: float | None) -> str:
     """Return a number of bytes with a decimal unit (1 MB is 10⁶ bytes)."""
-    if count is None:
+    if not _known(count):
         return "—"
     unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= s), ("B", 1))
     return f"{_significant(count / size, 3) if size > 1 else int(count)} {unit}"
@@ -361,10 +376,9 @@ def table(comparisons: Iterable[Comparison]) -> Table:
     rows = []
     for c in comparisons:
         times = [format_time(s, spread=c.spread) if s else "—" for s in (c.baseline_s, c.candidate_s)]
-        pays = "never" if c.break_even is None else format_calls(c.break_even)
-        ratio = format_ratio(c.ratio, c.interval)
-        if not c.runs and c.slow_call_s is None:
-            ratio, pays = "not on this machine", "—"
+        here = bool(c.runs) or c.slow_call_s is not None
+        pays = ("never" if here and c.measured else "—") if c.break_even is None else format_calls(c.break_even)
+        ratio = format_ratio(c.ratio, c.interval) if here else "not on this machine"
         rows.append((c.name, *times, ratio, format_time(c.first_call_s), pays))
     return Table(("comparison", "baseline", "candidate", "speed-up", "first call", "break-even"), tuple(rows))
 
@@ -433,7 +447,7 @@ def compare(
     if not NAME.fullmatch(name):
         raise ValueError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
     if replay := os.environ.get(REPLAY):
-        return recorded(Path(replay), name, optional=available is not None)
+        return recorded(Path(replay), name, bytes_moved, optional=available is not None)
     settings, sink = Settings(budget, half_width), os.environ.get(SINK)
     if available is False:
         result = Comparison(name)
@@ -457,16 +471,28 @@ def compare(
     return result
 
 
-def recorded(file: Path, name: str, optional: bool = False) -> Comparison:
-    """Return the comparison of that name from a record (``docs/records/*.json``); an empty one if it may be missing."""
-    found = _entries(file, file.stat().st_mtime_ns).get(name)
-    if found is None and optional:
+def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional: bool = False) -> Comparison:
+    """Return the comparison of that name from a record (``docs/records/*.json``).
+
+    Where the record has nothing of the script that is running, the comparison is :func:`unmeasured`. One that is
+    missing beside others of its script is empty if that may be, else a LookupError.
+    """
+    entries = _entries(file, file.stat().st_mtime_ns)
+    if name in entries:
+        return from_dict(entries[name])
+    if Path(sys.argv[0]).stem not in {entry.get("example") for entry in entries.values()}:
+        ASKED.add(name)
+        return unmeasured(name, bytes_moved)
+    if optional:
         return Comparison(name)
-    if found is None:
-        raise LookupError(
-            f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'"
-        )
-    return from_dict(found)
+    raise LookupError(f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'")
+
+
+def unmeasured(name: str, bytes_moved: int | None = None) -> Comparison:
+    """Return a comparison of which nothing is known: its numbers are NaN, so that a script can go on and plot nothing."""
+    nan: Any = math.nan
+    run = Run((nan,) * 6, (nan,) * 6, nan, nan, baseline_peak=nan, candidate_peak=nan, copy_bandwidth=nan)
+    return Comparison(name, (run,) * 6, bytes_moved)
 
 
 @functools.lru_cache(maxsize=4)

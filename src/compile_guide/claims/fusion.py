@@ -218,7 +218,7 @@ def _(mx: Any) -> Seen:
     "gelu-memory",
     "Compiling lowers the memory that GELU needs.",
     source=f"{DOCS}, introduction",
-    answer="Not on the CPU, where the plain chain reuses its buffers; on CUDA it saves one array.",
+    answer="No, on the CPU and on CUDA: the plain chain reuses its buffers, and both need one array more.",
 )
 def _(mx: Any) -> Seen:
     if absent := missing(mx, *MEMORY):

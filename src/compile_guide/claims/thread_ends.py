@@ -34,7 +34,7 @@ def _draw_in_workers(mx: Any) -> Any:
     "worker-draws-safely",
     "Random numbers may be drawn in a worker thread.",
     source=GUIDE,
-    answer="With a key, yes: without one, since 0.31.2, the process can abort at its end (not each time).",
+    answer="With a key and uncompiled, yes: else, since 0.31.2, the process can abort at its end (not each time).",
 )
 def _(mx: Any) -> Seen:
     if how := _first_crash(mx, _draw_in_workers, 12):

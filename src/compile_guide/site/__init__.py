@@ -17,6 +17,7 @@ from sphinx.errors import ConfigError
 from compile_guide import __version__
 from compile_guide.record import RecordError
 from compile_guide.site import (
+    benched,
     cards,
     comparisons,
     docstrings,
@@ -79,6 +80,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_records", "records", "env", str)
     app.add_config_value("compile_guide_record", "", "env", str)
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
+    app.add_config_value("compile_guide_copy", "python -m compile_guide copy {name} FOLDER", "env", str)
     nodes.setup(app)
     drawing.setup(app)
     plain.setup(app)
@@ -97,6 +99,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("already-compiled", observed.AlreadyCompiled)
     app.add_directive("error-catalogue", observed.ErrorCatalogue)
     app.add_directive("version-history", observed.VersionHistory)
+    app.add_directive("bench-table", benched.BenchTable)
+    app.add_directive("bench-summary", benched.BenchSummary)
     app.connect("config-inited", _settle_record)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-purge-doc", _purge)

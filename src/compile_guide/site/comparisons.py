@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -11,11 +12,12 @@ from docutils.parsers.rst import directives
 from compile_guide.record import Entry, Record
 from compile_guide.site.charts import Row, chart
 from compile_guide.site.nodes import Cell, folded, page_link, paragraph, place_link, table, text, warn
+from compile_guide.site.roles import generated
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.switch import Panel, in_order, machine_link, machine_name, switch
 from compile_guide.site.tables import RecordsDirective
 from compile_guide.site.wording import MEASURED, NOTHING, Unit, processor, share
-from compile_guide.timing import Comparison, format_count
+from compile_guide.timing import UNMEASURED, Comparison, format_count
 
 COLUMNS = ("Baseline", "Candidate", "Speed-up", "First call", "Pays back after (calls)", "Share of copy")
 ABSENT = "not measured on this machine"
@@ -25,7 +27,7 @@ APPLE = "No Apple-silicon machine has recorded this yet."
 def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
     """Return the ratio with its interval in a lighter tone; ``best`` is marked by a triangle and weight."""
     if not comparison.runs and comparison.slow_call_s is None:
-        return paragraph(text(ABSENT, "in-words"), classes=["ratio-cell"])
+        return paragraph(text(comparison.note, "in-words"), classes=["ratio-cell"])
     said, _, interval = MEASURED["ratio"](comparison).partition(" (")
     number = nodes.strong("", f"▲ {said}") if best else text(said, "ratio" if "×" in said else "in-words")
     return paragraph(number, *([text(f" ({interval}", "interval")] if interval else []), classes=["ratio-cell"])
@@ -81,14 +83,20 @@ def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: floa
     return nodes.strong("", said) if faster else said
 
 
-def by_machine(names: Sequence[str], shelf: Shelf) -> list[Panel]:
-    """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
+def lacking(names: Sequence[str], shelf: Shelf, examples: Path) -> dict[str, Comparison]:
+    """Return what stands for comparisons that the record shown lacks: only a note that it does."""
     anywhere = {entry.name for record in shelf.records for entry in record.comparisons}
+    words = {name: UNMEASURED if shelf.unmeasured(name, examples) else ABSENT for name in names}
+    return {name: Comparison(name, note=word) for name, word in words.items() if name in anywhere or word == UNMEASURED}
+
+
+def by_machine(names: Sequence[str], shelf: Shelf, examples: Path) -> list[Panel]:
+    """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
     panels: list[Panel] = []
     for record in in_order(shelf):
         known = {entry.name: entry.comparison() for entry in record.comparisons}
         if record is shelf.shown:
-            known = {name: Comparison(name) for name in anywhere} | known
+            known = lacking(names, shelf, examples) | known
         found = [known[name] for name in names if name in known]
         if found:
             cells = [[nodes.literal(c.name, c.name)] for c in found]
@@ -96,14 +104,15 @@ def by_machine(names: Sequence[str], shelf: Shelf) -> list[Panel]:
     return panels
 
 
-def facts_by_machine(name: str, shelf: Shelf) -> list[Panel]:
+def facts_by_machine(name: str, shelf: Shelf, examples: Path) -> list[Panel]:
     """Return a panel for each machine that has the comparison, with all there is to say of it."""
     panels: list[Panel] = []
     for record in in_order(shelf):
         if found := next((entry for entry in record.comparisons if entry.name == name), None):
             panels.append((record, [_named(name), facts_table(found.comparison())]))
     if panels and shelf.shown and panels[0][0] is not shelf.shown:
-        panels.insert(0, (shelf.shown, [_named(name), paragraph(f"{ABSENT.capitalize()}.")]))
+        words = lacking([name], shelf, examples)[name].note
+        panels.insert(0, (shelf.shown, [_named(name), paragraph(f"{words.capitalize()}.")]))
     return panels
 
 
@@ -166,11 +175,12 @@ class ComparisonTable(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return the tables; names that no record has are warned of."""
         names, shelf = self.arguments[0].split(), self.shelf()
+        examples = generated(self.env, self.config)
         known = {entry.name for record in shelf.records for entry in record.comparisons}
         for name in names:
-            if name not in known and "elsewhere" not in self.options:
+            if name not in known and "elsewhere" not in self.options and not shelf.unmeasured(name, examples):
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
-        panels = by_machine(names, shelf)
+        panels = by_machine(names, shelf, examples) if known & set(names) or "elsewhere" not in self.options else []
         if not panels:
             nobody = paragraph("No machine with a record here can make this comparison.")
             return [nobody] if "elsewhere" in self.options else []
@@ -193,27 +203,33 @@ class Headline(RecordsDirective):
         lines = [[part.strip() for part in f"{line}||".split("|")[:3]] for line in self.content if line.strip()]
         panels: list[Panel] = []
         for record in in_order(shelf):
-            tiles = self._tiles(record, lines, warned=record is shelf.shown)
+            tiles = self._tiles(record, lines, shelf)
             if tiles and (len(tiles) == len(lines) or record is shelf.shown):
                 panels.append((record, [nodes.container("", *tiles, classes=["headline"])]))
         return [switch(panels, titled=False, classes=["guide-quiet"])] if panels else []
 
-    def _tiles(self, record: Record, lines: list[list[str]], *, warned: bool) -> list[nodes.Node]:
+    def _tiles(self, record: Record, lines: list[list[str]], shelf: Shelf) -> list[nodes.Node]:
         known = {entry.name: entry for entry in record.comparisons}
         tiles: list[nodes.Node] = []
         for names, label, page in lines:
             found = [known[name].comparison() for name in names.split() if name in known]
+            yet = [name for name in names.split() if shelf.unmeasured(name, generated(self.env, self.config))]
             if found:
                 tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
-            elif warned:
+            elif record is shelf.shown and yet:
+                tiles.append(self._tile(None, label, page))
+            elif record is shelf.shown:
                 warn(f"this site's record has no comparison {names!r}", "name", self.get_location())
         return tiles
 
     @staticmethod
-    def _tile(comparison: Comparison, label: str, page: str) -> nodes.container:
+    def _tile(comparison: Comparison | None, label: str, page: str) -> nodes.container:
         what: nodes.Node = text(label)
         if page:
             what = page_link(page, what)
+        if comparison is None:
+            missing = paragraph(text(UNMEASURED, "measured", "in-words", "unmeasured"))
+            return nodes.container("", missing, paragraph(what), classes=["tile"])
         said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
         ratio, _, interval = said["ratio"].partition(" (")
         size = ["measured"] if "×" in ratio else ["measured", "in-words"]

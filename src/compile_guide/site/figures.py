@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compile_guide.site.nodes import warn
+from compile_guide.timing import UNMEASURED
 
 LIGHT_TO_DARK = {
     "#1f2328": "#e6edf3",  # ink
@@ -67,6 +68,8 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
                 f"{name}: figure {number} has no title, so nobody who can't see it learns what it shows",
                 "figure",
             )
+        for axes in figure.axes:
+            _say_unmeasured(axes)
         figure.savefig(light, metadata={"Date": None, "Creator": None})
         dark = light.with_name(f"{light.stem}_dark.svg")
         dark.write_text(for_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
@@ -76,6 +79,17 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         ]
     pyplot.close("all")
     return "\n".join(parts)
+
+
+def _say_unmeasured(axes: Any) -> None:
+    """Write into a plot with a series of NaN alone that it isn't measured yet; no logarithmic axis can show it."""
+    import numpy
+
+    bars = [patch for patch in axes.patches if hasattr(patch, "get_height")]
+    series = [line.get_ydata() for line in axes.lines] + [[bar.get_height() * bar.get_width()] for bar in bars]
+    if any(len(values) and numpy.isnan(numpy.asarray(values, float)).all() for values in series):
+        axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
+        axes.text(0.5, 0.5, UNMEASURED, transform=axes.transAxes, ha="center")
 
 
 def title_of(figure: Any) -> str:

@@ -18,8 +18,8 @@ from sphinx.errors import SphinxError
 
 from compile_guide.site.downloads import rewrite_downloads
 from compile_guide.site.figures import style
-from compile_guide.site.shelf import shelf
-from compile_guide.timing import REPLAY, SINK
+from compile_guide.site.shelf import NOT_YET, shelf
+from compile_guide.timing import ASKED, REPLAY, SINK
 
 PACKAGE = Path(__file__).parents[1]
 MARKER = ".generated"
@@ -119,10 +119,19 @@ class Replay:
                 os.environ[name] = self.before[name]
             else:
                 os.environ.pop(name, None)
+        note_unmeasured(self.folder)
         tempfile.tempdir = None  # Python remembers the folder that it found first
         rewrite_downloads(self.folder)
         if not self.app.config.sphinx_gallery_conf["failing_examples"]:
             (self.folder / MARKER).write_text(self.stamp, encoding="utf-8")
+
+
+def note_unmeasured(folder: Path) -> None:
+    """Add the names that the examples asked for in vain, so that pages which cite them know them for real ones."""
+    file = folder / NOT_YET
+    known = set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
+    file.write_text("\n".join(sorted(known | ASKED)), encoding="utf-8")
+    ASKED.clear()
 
 
 def clear_unless(folder: Path, stamp: str) -> None:

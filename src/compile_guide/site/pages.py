@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from compile_guide.site.cards import mend_thumbnails
 from compile_guide.site.comparisons import by_machine, facts_by_machine, side_by_side
 from compile_guide.site.nodes import literal_block, paragraph
-from compile_guide.site.roles import noted_shelf
+from compile_guide.site.roles import generated, noted_shelf
 from compile_guide.site.switch import switch
 from compile_guide.site.tables import measured_on
 
@@ -49,7 +49,7 @@ def mend_example(app: Sphinx, doctree: nodes.document) -> None:
     show_captured(app, doctree)
     add_measured_on(app, doctree)
     add_every_machine(app, doctree, footer)
-    command = f"python -m compile_guide copy {Path(app.env.docname).name} FOLDER"
+    command = app.config.compile_guide_copy.format(name=Path(app.env.docname).name)
     own = [paragraph("Take it into your own project:"), literal_block(command, "console")]
     footer.insert(0, nodes.container("", *own, classes=["guide-copy"]))
 
@@ -59,11 +59,11 @@ def show_captured(app: Sphinx, doctree: nodes.document) -> None:
 
     sphinx-gallery captures HTML of the record that is replayed; the names in it are all that is kept.
     """
-    shelf = noted_shelf(app.env, app.config)
+    shelf, examples = noted_shelf(app.env, app.config), generated(app.env, app.config)
     for raw in list(doctree.findall(nodes.raw)):
         one, several = ONE.search(raw.astext()), SEVERAL.search(raw.astext())
         names = [one["name"]] if one else ROW.findall(several["rows"]) if several else []
-        if panels := facts_by_machine(names[0], shelf) if one else by_machine(names, shelf):
+        if panels := facts_by_machine(names[0], shelf, examples) if one else by_machine(names, shelf, examples):
             raw.replace_self(switch(panels))
 
 

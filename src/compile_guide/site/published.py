@@ -10,7 +10,7 @@ from pathlib import Path
 from docutils import nodes
 
 from compile_guide.site.nodes import Cell, note, page_link, paragraph, table, text, warn
-from compile_guide.site.roles import measured, on_each
+from compile_guide.site.roles import generated, measured, on_each
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.switch import machine_name
 from compile_guide.site.tables import RecordsDirective
@@ -80,11 +80,11 @@ class FiguresDirective(RecordsDirective):
 
     def quoted(self, figures: Iterable[Figure]) -> nodes.table:
         """Return the table, two rows a figure: theirs, and ours or why there is none."""
-        shelf = self.shelf()
+        shelf, examples = self.shelf(), generated(self.env, self.config)
         known = {entry.name for record in shelf.records for entry in record.comparisons}
         rows: list[list[Cell]] = []
         for figure in figures:
-            if figure.ours and figure.ours not in known:
+            if figure.ours and figure.ours not in known and not shelf.unmeasured(figure.ours, examples):
                 message = f"published figure {figure.what!r}: no record has a comparison {figure.ours!r}"
                 warn(message, "name", self.get_location())
             rows += [_theirs(figure), _ours(figure, shelf if figure.ours in known else None)]

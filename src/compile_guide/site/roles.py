@@ -16,7 +16,7 @@ from compile_guide.record import Record
 from compile_guide.site.nodes import note, on_machines, place_link, text, warn
 from compile_guide.site.shelf import Shelf, shelf
 from compile_guide.site.wording import MACHINE, MEASURED, NOTHING, verdict, verdict_of
-from compile_guide.timing import Comparison
+from compile_guide.timing import UNMEASURED, Comparison
 
 Found = tuple[list[nodes.Node], list[nodes.system_message]]
 
@@ -24,6 +24,11 @@ Found = tuple[list[nodes.Node], list[nodes.system_message]]
 def shelf_of(env: BuildEnvironment, config: Config) -> Shelf:
     """Return the site's records."""
     return shelf(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
+
+
+def generated(env: BuildEnvironment, config: Config) -> Path:
+    """Return the folder of the examples' pages."""
+    return Path(env.srcdir, getattr(config, "sphinx_gallery_conf", {}).get("gallery_dirs", "gallery"))
 
 
 def noted_shelf(env: BuildEnvironment, config: Config) -> Shelf:
@@ -35,10 +40,10 @@ def noted_shelf(env: BuildEnvironment, config: Config) -> Shelf:
     return found
 
 
-def on_each(say: Callable[[Record], str | None], shelf: Shelf, word: str) -> on_machines:
+def on_each(say: Callable[[Record], str | None], shelf: Shelf, word: str, absent: str = NOTHING) -> on_machines:
     """Return text about the record shown that also knows what to say of the others; None is "not measured"."""
     assert shelf.shown is not None
-    own = say(shelf.shown) or NOTHING
+    own = say(shelf.shown) or absent
     others = {record.id: say(record) for record in shelf.records if record is not shelf.shown}
     return on_machines(own, own, classes=[word], others={id: said for id, said in others.items() if said != own})
 
@@ -84,6 +89,8 @@ class Measured(_RecordRole):
             return self.missing(f"there is no record, so nothing of {name!r}: record one with 'nox -s docs'")
         of = measured(name, say)
         if of(shown) is None:
+            if shelf.unmeasured(name, generated(self.env, self.config)):
+                return [on_each(of, shelf, "measured", UNMEASURED)], []
             return self.missing(f"record {shown.id} has no comparison {name!r}")
         return [on_each(of, shelf, "measured")], []
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from compile_guide.record import Record, RecordError, load
 
+NOT_YET = ".unmeasured"
+"""File in the folder of generated examples: names of comparisons that they asked for, and no record had."""
+
 
 @dataclass(frozen=True)
 class Shelf:
@@ -22,6 +25,19 @@ class Shelf:
     def shown_file(self) -> Path | None:
         """The file of the record shown."""
         return next((f for f in self.files if self.shown and f.stem == self.shown.id), None)
+
+    def unmeasured(self, name: str, generated: Path) -> bool:
+        """Whether the record shown lacks this comparison because its example was never recorded there.
+
+        Whose it is, the other records know; where none does, the examples asked for it when they were rendered.
+        """
+        if self.shown is None:
+            return False
+        owners = {entry.example for one in self.records for entry in one.comparisons if entry.name == name}
+        if owners:
+            return not owners & {entry.example for entry in self.shown.comparisons}
+        asked = generated / NOT_YET
+        return asked.exists() and name in asked.read_text(encoding="utf-8").split()
 
 
 def shelf(folder: Path, wanted: str = "") -> Shelf:

@@ -34,8 +34,8 @@ class Machines(RecordsDirective):
         "Measured": "date",
     }
     facts: ClassVar[dict[str, str]] = {
-        "Record": "id", "Processor": "chip", "Cores": "cores", "GPU": "gpu", "Architecture": "arch",
-        "System": "os", "Python": "python", "C++ compiler": "compiler", "Power": "power",
+        "Record": "id", "Processor": "chip", "Cores": "cores", "GPU": "gpu", "GPU cores": "gpu_cores", "Architecture": "arch",
+        "System": "os", "Python": "python", "C++ compiler": "compiler", "Power": "power", "Low-power mode": "low_power",
         "Processes a comparison": "processes", "Time a comparison": "budget", "Comparisons": "comparisons",
         "Claims": "claims", "Version of this guide": "guide",
     }  # fmt: skip

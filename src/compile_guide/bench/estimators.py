@@ -1,0 +1,207 @@
+"""The estimators under test: given a workload and some seconds, each says how many times faster the candidate is.
+
+The seconds are for calls on the clock and the estimator's own warm-up; starting Python, importing MLX and building
+kernels is free for all. Each other tool is used as its documentation says, through its real package, with the seconds
+shared equally between the two functions, and its result is the one that it reports for a function by default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compile_guide import timing
+from compile_guide.bench import workloads
+
+TOOLS = Path(__file__).with_name("tools")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Baseline's time divided by the candidate's, and the interval that the estimator gives, if it gives one."""
+
+    ratio: float
+    low: float | None = None
+    high: float | None = None
+
+
+Estimator = Callable[[str, float], Estimate]
+
+
+def ours_one(workload: str, seconds: float) -> Estimate:
+    """``compare()`` in one process, as in a script that one runs oneself."""
+    return _estimate(timing.Comparison(workload, (_our_run(workload, seconds),)))
+
+
+def ours_six(workload: str, seconds: float) -> Estimate:
+    """``compare()`` in six processes, as the recorder does it, a sixth of the time each."""
+    argv = [sys.executable, "-m", "compile_guide.bench.worker", workload, "ours-run", str(seconds / 6)]
+    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(6)]
+    runs = [run for output in outputs for run in timing.from_dict(json.loads(output.splitlines()[-1])).runs]
+    return _estimate(timing.Comparison(workload, tuple(runs)))
+
+
+def _our_run(workload: str, seconds: float) -> timing.Run:
+    found = workloads.make(workload)
+    with contextlib.redirect_stdout(io.StringIO()):
+        done = timing.compare(
+            workload.lower(), found.baseline, found.candidate, *found.inputs, budget=seconds, half_width=1e-9, rtol=1e-3
+        )
+    return done.runs[0]
+
+
+def _estimate(comparison: timing.Comparison) -> Estimate:
+    if comparison.ratio is None:
+        raise RuntimeError(f"{comparison.name} is too slow for this many seconds: give it more")
+    low, high = comparison.interval or (None, None)
+    return Estimate(comparison.ratio, low, high)
+
+
+def one_after_the_other(workload: str, seconds: float) -> Estimate:
+    """The helper of MLX's documentation: ten calls to warm up, then the mean of many, first one function, then the other.
+
+    There it makes 100 calls; here as many as fit the seconds.
+    """
+    return Estimate(_ratio(workload, seconds, _mean_of_calls))
+
+
+def minimum(workload: str, seconds: float) -> Estimate:
+    """The fastest of all calls that fit the seconds, first one function, then the other."""
+    return Estimate(_ratio(workload, seconds, lambda call, share: min(_each(call, share))))
+
+
+def _ratio(workload: str, seconds: float, time_of: Callable[[Callable[[], object], float], float]) -> float:
+    baseline, candidate = calls(workload)
+    return time_of(baseline, seconds / 2) / time_of(candidate, seconds / 2)
+
+
+def calls(workload: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return two functions of no arguments that call baseline and candidate and evaluate what they return."""
+    import mlx.core as mx
+
+    found = workloads.make(workload)
+    return (
+        lambda: mx.eval(found.baseline(*found.inputs)),
+        lambda: mx.eval(found.candidate(*found.inputs)),
+    )
+
+
+def _mean_of_calls(call: Callable[[], object], seconds: float) -> float:
+    start = time.perf_counter()
+    for _ in range(10):
+        call()
+    warm = time.perf_counter() - start
+    count = max(1, round(10 * (seconds - warm) / warm))
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count
+
+
+def _each(call: Callable[[], object], seconds: float) -> list[float]:
+    times: list[float] = []
+    clock = time.perf_counter
+    end = clock() + seconds
+    while not times or clock() < end:
+        start = clock()
+        call()
+        times.append(clock() - start)
+    return times
+
+
+def torch_timer(workload: str, seconds: float) -> Estimate:
+    """``torch.utils.benchmark``: ``blocked_autorange``, the median of its blocks."""
+    from torch.utils.benchmark import Timer
+
+    def median(call: Callable[[], object], share: float) -> float:
+        return float(Timer("call()", globals={"call": call}).blocked_autorange(min_run_time=share).median)
+
+    return Estimate(_ratio(workload, seconds, median))
+
+
+def pyperf(workload: str, seconds: float) -> Estimate:
+    """``pyperf``: means of values from three processes each, one value to warm up and two that count."""
+    share = seconds / 2 / 9
+    options = ["--processes=3", "--warmups=1", "--values=2", f"--min-time={share}", "--quiet"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pyperf.json"
+        _run([str(TOOLS / "pyperf_script.py"), *options, f"--inherit-environ={','.join(_inherited())}", "-o", str(file)],
+             workload)  # fmt: skip
+        found = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+    means = [statistics.mean(v for run in one["runs"] for v in run.get("values", ())) for one in found]
+    return Estimate(means[0] / means[1])
+
+
+def _inherited() -> list[str]:
+    return [name for name in os.environ if name.startswith(("TMP", "PYTHON", "BENCH", "MLX", "CUDA"))] + [
+        "BENCH_WORKLOAD"
+    ]
+
+
+def pytest_benchmark(workload: str, seconds: float) -> Estimate:
+    """``pytest-benchmark``: rounds as it calibrates them, the median of the rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rounds.json"
+        options = ["-q", "-p", "no:cacheprovider", f"--benchmark-max-time={seconds / 2}", f"--benchmark-json={file}"]
+        _run(["-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", str(TOOLS / "rounds.py"), *options], workload)
+        found = {one["name"]: one["stats"] for one in json.loads(file.read_text(encoding="utf-8"))["benchmarks"]}
+    return Estimate(found["test_baseline"]["median"] / found["test_candidate"]["median"])
+
+
+def _run(arguments: list[str], workload: str) -> None:
+    env = {**os.environ, "BENCH_WORKLOAD": workload}
+    ended = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(arguments[:3])}: {(ended.stderr or ended.stdout).strip()[-500:]}")
+
+
+def reference(workload: str, seconds: float) -> Estimate:
+    """The yardstick: single calls in turn, the median of one function's divided by the median of the other's."""
+    times: tuple[list[float], list[float]] = ([], [])
+    both, clock = calls(workload), time.perf_counter
+    end = clock() + seconds
+    while clock() < end or len(times[0]) < 5:
+        for call, seen in zip(both, times, strict=True):
+            start = clock()
+            call()
+            seen.append(clock() - start)
+    return Estimate(statistics.median(times[0]) / statistics.median(times[1]))
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "compare(), six processes": ours_six,
+    "compare(), one process": ours_one,
+    "MLX documentation's helper": one_after_the_other,
+    "torch.utils.benchmark": torch_timer,
+    "pyperf": pyperf,
+    "pytest-benchmark": pytest_benchmark,
+    "minimum": minimum,
+}
+PACKAGES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest_benchmark"}
+
+
+def available() -> list[str]:
+    """Return the estimators whose packages are installed, ours first."""
+    return [name for name in ESTIMATORS if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name])]
+
+
+def run_for_worker(workload: str, estimator: str, seconds: float) -> dict[str, Any]:
+    """Return one estimate, or the raw run that six processes make one of, as JSON's types."""
+    if estimator == "ours-run":
+        from dataclasses import asdict
+
+        return asdict(timing.Comparison(workload.lower(), (_our_run(workload, seconds),)))
+    made = (reference if estimator == "reference" else ESTIMATORS[estimator])(workload, seconds)
+    return {"ratio": made.ratio, "low": made.low, "high": made.high}

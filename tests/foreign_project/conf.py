@@ -1,0 +1,18 @@
+"""Settings of a project that isn't MLX Compile Guide: ``sphinx-build -c . docs build/html``."""
+
+from compile_guide.site.gallery import gallery_conf
+
+project = "Loudness"
+author = copyright = "The authors of Loudness"
+
+extensions = [
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "compile_guide.site",  # after sphinx_gallery, whose work it prepares and mends
+]
+exclude_patterns = ["gallery/backreferences", "records"]
+html_theme = "furo"
+
+# The examples of gallery/, topics in this order
+sphinx_gallery_conf = gallery_conf(topics=("effects",))
+compile_guide_copy = "python -m compile_guide copy --gallery gallery {name} FOLDER"

@@ -1,0 +1,101 @@
+"""GitHub's workflows: their form, pinned actions, and that a stranger's pull request can do nothing but read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TOOLS = {
+    "schema": (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"),
+    "zizmor": (str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format", "plain"),
+}
+
+
+def check(tool: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    command = [*TOOLS[tool], *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_workflows_pass(tool: str) -> None:
+    done = check(tool, *WORKFLOWS)
+    assert len(WORKFLOWS) == 2 and done.returncode == 0, done.stdout + done.stderr
+
+
+CHECKOUT = re.compile(r"actions/checkout@\w{40} # \S+")
+FAULTS = {
+    "a misspelled key": ("schema", ("timeout-minutes", "timeout-minuts"), "timeout-minuts"),
+    "a job without a machine": ("schema", ("    runs-on: ubuntu-24.04\n", ""), "runs-on"),
+    "an action by its tag": ("zizmor", (CHECKOUT, "actions/checkout@v6"), "unpinned-uses"),
+    "a token left on disk": ("zizmor", ("persist-credentials: false", "fetch-depth: 1"), "artipacked"),
+    "a stranger's words in a shell": (
+        "zizmor",
+        ("python -m nox -s render", "echo ${{ github.event.pull_request.title }}"),
+        "template-injection",
+    ),
+    "every permission": (
+        "zizmor",
+        (re.compile(r"permissions:\n +contents: read.*"), "permissions: write-all"),
+        "excessive-permissions",
+    ),
+    "a stranger's code with our token": ("zizmor", ("  pull_request:\n", "  pull_request_target:\n"), "dangerous-triggers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
+    tool, (old, new), found = FAULTS[fault]
+    text = (ROOT / ".github" / "workflows" / "pull-request.yml").read_text(encoding="utf-8")
+    spoiled = old.sub(new, text) if isinstance(old, re.Pattern) else text.replace(old, new)
+    assert spoiled != text
+    (tmp_path / ".github" / "workflows").mkdir(parents=True)
+    (tmp_path / ".github" / "workflows" / "spoiled.yml").write_text(spoiled, encoding="utf-8")
+    done = check(tool, tmp_path / ".github" / "workflows" / "spoiled.yml")
+    assert done.returncode != 0 and found in done.stdout + done.stderr
+
+
+def load(path: Path) -> dict[Any, Any]:
+    loaded: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_each_action_is_pinned_by_its_commit_and_says_its_version_the_same_everywhere() -> None:
+    used = [line.strip(" -") for path in WORKFLOWS for line in path.read_text("utf-8").splitlines() if "uses:" in line]
+    pins = [re.fullmatch(r"uses: (actions/[a-z-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", line) for line in used]
+    assert len(used) > 5 and all(pins)
+    assert len({pin[1] for pin in pins if pin}) == len({pin.groups() for pin in pins if pin})
+
+
+def test_a_pull_request_can_read_and_nothing_else() -> None:
+    path = ROOT / ".github" / "workflows" / "pull-request.yml"
+    workflow = load(path)
+    assert list(workflow[True]) == ["pull_request"]  # YAML 1.1 reads "on" as true
+    assert workflow["permissions"] == {}
+    assert [job["permissions"] for job in workflow["jobs"].values()] == [{"contents": "read"}]
+    text = path.read_text(encoding="utf-8")
+    assert "${{ secrets" not in text and "nox -s record" not in text and "nox -s docs" not in text
+
+
+def test_only_the_job_that_publishes_may_write_and_it_runs_no_code_of_ours() -> None:
+    jobs = load(ROOT / ".github" / "workflows" / "site.yml")["jobs"]
+    writes = {name for name, job in jobs.items() if "write" in job["permissions"].values()}
+    assert writes == {"publish"}
+    assert [list(step) for step in jobs["publish"]["steps"]] == [["id", "uses"]]
+    assert jobs["record"]["strategy"]["matrix"]["runner"] == ["macos-15", "ubuntu-24.04"]
+
+
+def test_the_commands_in_the_workflows_exist() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    sessions = set(re.findall(r"nox -s ([a-z-]+)", text))
+    assert sessions == {"record", "check-record", "render", "lint"}
+    assert all(f"\ndef {session.replace('-', '_')}(session" in noxfile for session in sessions)
+    assert (ROOT / "requirements" / "tests.txt").read_text(encoding="utf-8").count("\nnox==") == 1
