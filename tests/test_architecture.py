@@ -57,7 +57,7 @@ OTHERS: dict[str, set[str]] = {
 }
 
 LONG_MODULES = {
-    "timing.py": 740,  # one file by design, because it travels with a copied script
+    "timing.py": 760,  # one file by design, because it travels with a copied script
     "noxfile.py": 320,  # one file too: nox and `uv run` read nothing else
 }
 

@@ -230,7 +230,7 @@ def test_without_a_record_of_apple_silicon_a_page_says_so_beside_published_figur
     assert "No Apple-silicon machine has recorded yet, so nothing here is claimed for one." in site.text()
     assert 'href="contribute.html"' in site.page()
     assert "M1 Max, MLX not stated 2 ms 1 ms" in site.text() and "M2 Ultra" not in site.text()
-    assert 'href="index.html#apple-silicon"' in site.page("contribute")
+    assert 'href="index.html#apple-silicon-records"' in site.page("contribute")
 
 
 def test_with_a_record_of_apple_silicon_nothing_is_missing(tmp_path: Path) -> None:

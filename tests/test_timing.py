@@ -178,6 +178,10 @@ def test_a_first_call_says_whether_it_wrote_kernels(tmp_path: Path) -> None:
     assert "(wrote 1 kernel file)" in done.stdout and "(wrote no kernel files)" in done.stdout
 
 
+def test_a_rate_of_what_was_never_measured_is_a_dash() -> None:
+    assert timing.format_per_second(10, timing.unmeasured("new").baseline_s, timing.unmeasured("new").spread) == "—"
+
+
 def test_nothing_is_said_of_kernels_that_could_not_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path / "none"))

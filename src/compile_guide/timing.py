@@ -286,7 +286,7 @@ def format_time(seconds: float | None, spread: float = 0.01) -> str:
 
 def format_per_second(count: float, seconds: float | None, spread: float = 0.01) -> str:
     """Return a rate such as "1,230 /s" of so many things in that time, to the digits that a relative spread supports."""
-    if not seconds:
+    if not _known(seconds) or not seconds:
         return "—"
     rate = float(_significant(count / seconds, _digits(spread)))
     return f"{rate:,.0f} /s" if rate >= 100 else f"{_significant(rate, _digits(spread))} /s"

@@ -147,7 +147,9 @@ def side_by_side(name: str, shelf: Shelf) -> nodes.Element | None:
     parts: list[nodes.Node] = [nodes.container("", chart(name, rows), classes=["guide-scroll"])] if rows else []
     parts.append(measures([c for _, c in compared], cells, ["Machine", "MLX"]))
     if not any(record.machine.backend == "metal" for record, _ in found):
-        parts.append(paragraph(f"{APPLE} ", place_link("", "", text("What others have reported"), key="apple-silicon")))
+        parts.append(
+            paragraph(f"{APPLE} ", place_link("", "", text("What others have reported"), key="apple-silicon-records"))
+        )
     return folded(f"{name} on {len(found)} machines", *parts)
 
 

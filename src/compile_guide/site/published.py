@@ -143,9 +143,9 @@ class AppleSilicon(FiguresDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return an admonition and the published figures; nothing but a place once there is a record."""
-        note(self.env).places.add("apple-silicon")
+        note(self.env).places.add("apple-silicon-records")
         records = [record for record in self.shelf().records if record.machine.backend == "metal"]
-        place = nodes.container("", ids=["apple-silicon"])
+        place = nodes.container("", ids=["apple-silicon-records"])
         if records:
             names = "; ".join(map(machine_name, records))
             place += paragraph(f"Apple silicon: {names}.")

@@ -78,7 +78,7 @@ def measured_on(shelf: Shelf) -> nodes.container:
 
 def _measured_on(record: Record, apple: bool) -> nodes.paragraph:
     more: list[Cell] = (
-        [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon")]
+        [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon-records")]
     )
     words = f", {BACKENDS[record.machine.backend]} backend, MLX {record.machine.mlx}, {record.machine.os}, "
     line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".", *more)
