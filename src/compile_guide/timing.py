@@ -597,7 +597,8 @@ def _check_equal(name: str, expected: Any, seen: Any, rtol: float, atol: float) 
         raise ValueError(f"{name}: baseline and candidate return different numbers of values")
     for index, (a, b) in enumerate(pairs):
         if not (isinstance(a, mx.array) and isinstance(b, mx.array)):
-            same, what = a == b, f"{a!r} and {b!r}"
+            close = isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=rtol, abs_tol=atol)
+            same, what = close or a == b, f"{a!r} and {b!r}"
         elif (a.shape, a.dtype) != (b.shape, b.dtype):
             same, what = False, f"{a.dtype} {a.shape} and {b.dtype} {b.shape}"
         else:
