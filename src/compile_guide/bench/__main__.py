@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -25,7 +26,7 @@ from compile_guide.machine import machine
 from compile_guide.progress import display
 
 REFERENCE_PROCESSES, REFERENCE_SECONDS = 20, 1.0
-PACKAGES = ("mlx", "torch", "pyperf", "pytest-benchmark")
+PACKAGES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest-benchmark"}
 BURN = """
 import random, time
 dice = random.Random(1)
@@ -115,16 +116,17 @@ def _bench(seconds: float, references: dict[str, list[float]], series: tuple[Ser
     facts = machine()
     about: dict[str, str | int] = {"chip": facts.gpu or facts.chip, "cores": facts.cores, "backend": facts.backend,
                                    "os": facts.os, "python": facts.python, "mlx": facts.mlx}  # fmt: skip
-    versions = {name: found for name in PACKAGES if (found := version(name))}
+    used = {"mlx", *(PACKAGES[one.estimator] for one in series if one.estimator in PACKAGES)}
+    versions = {name: version(name) for name in sorted(used)}
     rounded = {name: tuple(float(f"{ratio:.6g}") for ratio in ratios) for name, ratios in references.items()}
     return Bench(1, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), about, versions, seconds, rounded, series)
 
 
-def version(package: str) -> str | None:
-    """Return an installed package's version, None where it isn't installed."""
+def version(package: str) -> str:
+    """Return an installed package's version; Debian's torch says it in the module alone."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
-    return None
+    return str(importlib.import_module(package).__version__)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from docutils.parsers.rst import directives
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from compile_guide.bench.estimators import ESTIMATORS
 from compile_guide.bench.results import CONDITIONS, Bench, Series, load
 from compile_guide.site.nodes import Cell, paragraph, table, text
 
@@ -92,9 +93,11 @@ class BenchSummary(BenchDirective):
         repeats = len(bench.series[0].ratios)
         used = ", ".join(f"{name} {version}" for name, version in bench.packages.items())
         where = f"{bench.machine['chip']}, {bench.machine['cores']} cores, MLX's {bench.machine['backend']} backend"
+        missing = [name for name in ESTIMATORS if name not in bench.estimators()]
         said = (
             f"Measured {bench.created[:10]} on {where}, with {used}: {repeats} estimates of each kind, "
             f"{bench.seconds:g} s each, in an order drawn anew each time."
+            + (f" Not run this time: {', '.join(missing)}." if missing else "")
         )
         return paragraph(text(said, "measured"), classes=["measured-on"])
 
