@@ -70,6 +70,7 @@ def option_parser(*, measures: bool) -> Parser:
     if measures:
         parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
         parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
+        parser.add_argument("--processes", type=int, metavar="N", help="processes for an example (six give an interval)")
         parser.add_argument("--keep-going", action="store_true", help="save the rest if an example fails")
     return parser
 
@@ -87,7 +88,8 @@ def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = Fal
         raise Refusal(f"--mlx {found.mlx}: choose from {', '.join(mlx_builds())} on this operating system")
     if measures:
         budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
-        rest = [*found.names, *budget, *(["--keep-going"] if found.keep_going else [])]
+        count = [] if found.processes is None else ["--processes", str(found.processes)]
+        rest = [*found.names, *budget, *count, *(["--keep-going"] if found.keep_going else [])]
     return Options(found.mlx, tuple(rest))
 
 

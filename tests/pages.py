@@ -25,7 +25,7 @@ from compile_guide import process
 from compile_guide.site import graphs
 
 ROOT = Path(__file__).parents[1]
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 NOT_RUN = {"bash", "console", "ini", "json", "rst", "sh", "toml"}
 OUTPUTS = {"text", "{graph}", "{comparison}"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import io
 import json
@@ -11,8 +12,7 @@ import sys
 import sysconfig
 import tokenize
 import venv
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +50,12 @@ def test_the_gallery_has_the_six_examples_that_the_site_promises() -> None:
 
 
 @examples
-def test_it_runs_to_its_end_where_nothing_of_it_was_recorded(script: Path, tmp_path: Path) -> None:
+def test_it_runs_to_its_end_where_nothing_of_it_was_recorded(script: Path, tmp_path: Path, kernels: Path) -> None:
     record = tmp_path / "record.json"
     record.write_text('{"comparisons": []}')
     argv = [sys.executable, "-W", "error::RuntimeWarning", str(script)]
     env = {"COMPILE_GUIDE_REPLAY": str(record), "PYTHONPATH": str(ROOT / "src")}
-    ended = process.run(argv, folder=tmp_path, limit_s=LIMIT_S, env=env)
+    ended = process.run(argv, folder=tmp_path, limit_s=LIMIT_S, env=env, temp=kernels / script.stem)
     assert ended.returncode == 0, ended.output
 
 
@@ -196,7 +196,7 @@ class Alone:
     left: frozenset[str]
 
 
-def run_alone(script: Path, python: Path, folder: Path) -> Alone:
+def run_alone(script: Path, python: Path, folder: Path, kernels: Path) -> Alone:
     """Copy an example as a reader does, and run it in an environment that knows nothing of this project."""
     target, place = folder / "copy", folder / "run"
     place.mkdir(parents=True)
@@ -207,7 +207,7 @@ def run_alone(script: Path, python: Path, folder: Path) -> Alone:
     sink.write_text(json.dumps(SETTINGS) + "\n", encoding="utf-8")
     clean = {"COMPILE_GUIDE_SINK": str(sink), "PYTHONPATH": None, "PYTHONHOME": None, "VIRTUAL_ENV": None}
     argv = [str(python), script.name]
-    ended = process.run(argv, folder=target, limit_s=LIMIT_S, env=clean, temp=place / "tmp")
+    ended = process.run(argv, folder=target, limit_s=LIMIT_S, env=clean, temp=kernels)
     lines = sink.read_text(encoding="utf-8").splitlines()[1:]
     return Alone(ended, tuple(json.loads(line)["name"] for line in lines), files_in(target) - before)
 
@@ -216,6 +216,12 @@ def files_in(folder: Path) -> frozenset[str]:
     """Return the files under a folder, but for Python's caches and the log of the process."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return frozenset(str(path) for path in paths if "__pycache__" not in path.parts) - {"output.log"}
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hold a folder of kernels for each example, so that its second run needn't build them again."""
+    return tmp_path_factory.mktemp("kernels")
 
 
 @pytest.fixture(scope="session")
@@ -231,16 +237,19 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def alone(pythons: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Alone]:
-    """Run all examples, two at a time: nobody reads these timings."""
+def alone(
+    pythons: dict[str, Path], kernels: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], Alone]:
+    """Give a function that runs an example's copy, once."""
     folder = tmp_path_factory.mktemp("alone")
 
+    @functools.cache
     def run(script: Path) -> Alone:
         plots = "matplotlib" in script.read_text(encoding="utf-8")
-        return run_alone(script, pythons["plots" if plots else "mlx"], folder / script.stem)
+        python = pythons["plots" if plots else "mlx"]
+        return run_alone(script, python, folder / script.stem, kernels / script.stem)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(zip((script.stem for script in EXAMPLES), pool.map(run, EXAMPLES), strict=True))
+    return run
 
 
 @pytest.mark.parametrize("kind", ["mlx", "plots"])
@@ -255,21 +264,22 @@ def test_the_environments_hold_nothing_of_ours(kind: str, pythons: dict[str, Pat
 
 
 @examples
-def test_its_copy_runs_alone_and_leaves_no_files(script: Path, alone: dict[str, Alone]) -> None:
-    run = alone[script.stem]
+def test_its_copy_runs_alone_and_leaves_no_files(script: Path, alone: Callable[[Path], Alone]) -> None:
+    run = alone(script)
     assert (run.ended.reason, run.left) == ("exit status 0", frozenset()), run.ended.output
     assert run.names, "it compares nothing"
 
 
 @examples
-def test_its_output_names_no_path_address_or_timing(script: Path, alone: dict[str, Alone]) -> None:
-    output = alone[script.stem].ended.output
+def test_its_output_names_no_path_address_or_timing(script: Path, alone: Callable[[Path], Alone]) -> None:
+    output = alone(script).ended.output
     assert not re.search(r"0x[0-9a-f]{6,}|/tmp/|/home/", output)
     assert [line for line in output.splitlines() if TIMING.search(line)] == []
 
 
-def test_no_two_comparisons_of_the_gallery_have_one_name(alone: dict[str, Alone]) -> None:
-    names = [name for run in alone.values() for name in run.names]
+@pytest.mark.timeout(900)
+def test_no_two_comparisons_of_the_gallery_have_one_name(alone: Callable[[Path], Alone]) -> None:
+    names = [name for script in EXAMPLES for name in alone(script).names]
     assert sorted(names) == sorted(set(names))
 
 

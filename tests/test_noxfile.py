@@ -72,9 +72,9 @@ def test_the_environment_can_name_the_build_of_mlx(noxfile: ModuleType, monkeypa
 
 
 def test_names_and_limits_go_to_the_record_command(noxfile: ModuleType) -> None:
-    arguments = ["gelu_speedup", "--budget", "0.50", "--keep-going", "compile_basics"]
+    arguments = ["gelu_speedup", "--budget", "0.50", "--keep-going", "--processes", "2", "compile_basics"]
     found = noxfile.parse(arguments, measures=True)
-    assert found.rest == ("gelu_speedup", "compile_basics", "--budget", "0.5", "--keep-going")
+    assert found.rest == ("gelu_speedup", "compile_basics", "--budget", "0.5", "--processes", "2", "--keep-going")
 
 
 def test_options_of_pytest_keep_their_order(noxfile: ModuleType) -> None:
