@@ -18,7 +18,7 @@ from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
 
 PROCESSES = 6
 """The fewest for a distribution-free 95 % interval between processes (see :func:`timing.median_interval`)."""
-BUDGET_S = 3.0
+BUDGET_S = 2.0
 HALF_WIDTH = 0.02
 LIMIT_S = 180.0
 
