@@ -70,7 +70,9 @@ def option_parser(*, measures: bool) -> Parser:
     if measures:
         parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
         parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
-        parser.add_argument("--processes", type=int, metavar="N", help="processes for an example (six give an interval)")
+        parser.add_argument(
+            "--processes", type=int, metavar="N", help="processes for an example (six give an interval)"
+        )
         parser.add_argument("--keep-going", action="store_true", help="save the rest if an example fails")
     return parser
 

@@ -237,9 +237,7 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def alone(
-    pythons: dict[str, Path], kernels: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Path], Alone]:
+def alone(pythons: dict[str, Path], kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Alone]:
     """Give a function that runs an example's copy, once."""
     folder = tmp_path_factory.mktemp("alone")
 

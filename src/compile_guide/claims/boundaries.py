@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import Seen, claim
-from ._observing import arrow, compiled_graph, graph, kernels
+from ._observing import arrow, compiled_graph, graph, kernels, survives
 from ._sources import GUIDE
 
 OTHERS = "a habit from other compilers"
@@ -188,3 +188,38 @@ def _(mx: Any) -> Seen:
     left = kernels(compiled_graph(mx, softmax, x))
     ready = graph(mx, mx.softmax(x, axis=-1))
     return Seen(len(left) == 1, f"by hand: {arrow(left)}; mx.softmax(x, axis=-1): {arrow(ready)}")
+
+
+def _complex(mx: Any) -> Any:
+    try:
+        return str(mx.compile(lambda z: z * z + z)(mx.array([1 + 1j, 2 + 0j])).tolist())
+    except RuntimeError as error:
+        return f"RuntimeError: {str(error)[:43]}"
+
+
+@claim(
+    "complex-fuses",
+    "Complex numbers may be used in a fused kernel.",
+    source=GUIDE,
+    answer="Yes, on the CPU and on CUDA.",
+)
+def _(mx: Any) -> Seen:
+    return survives(mx, _complex, str([(1 + 3j), (6 + 0j)]))
+
+
+def _complex_size(mx: Any) -> Any:
+    try:
+        return str(mx.compile(lambda z: mx.abs(z) * 2 + 1)(mx.array([3 + 4j, 2 + 0j])).tolist())
+    except RuntimeError as error:
+        text = str(error)
+        return f"RuntimeError: {text[:24]} … {text[text.find('error:') :][:90]}"
+
+
+@claim(
+    "complex-abs-fuses",
+    "A fused kernel may turn complex numbers into real ones, as mx.abs does.",
+    source=GUIDE,
+    answer="On the CPU yes; on CUDA (0.32.4) the kernel doesn't build, so keep mx.abs of complex numbers outside.",
+)
+def _(mx: Any) -> Seen:
+    return survives(mx, _complex_size, "[11.0, 5.0]")

@@ -203,41 +203,6 @@ def _(mx: Any) -> Seen:
     return Seen(seen != [1.0, math.inf], f"where(x > 1, inf, x) of [1, 2] is {seen}")
 
 
-def _complex(mx: Any) -> Any:
-    try:
-        return str(mx.compile(lambda z: z * z + z)(mx.array([1 + 1j, 2 + 0j])).tolist())
-    except RuntimeError as error:
-        return f"RuntimeError: {str(error)[:43]}"
-
-
-@claim(
-    "complex-fuses",
-    "Complex numbers may be used in a fused kernel.",
-    source=GUIDE,
-    answer="Yes, on the CPU and on CUDA.",
-)
-def _(mx: Any) -> Seen:
-    return survives(mx, _complex, str([(1 + 3j), (6 + 0j)]))
-
-
-def _complex_size(mx: Any) -> Any:
-    try:
-        return str(mx.compile(lambda z: mx.abs(z) * 2 + 1)(mx.array([3 + 4j, 2 + 0j])).tolist())
-    except RuntimeError as error:
-        text = str(error)
-        return f"RuntimeError: {text[:24]} … {text[text.find('error:') :][:90]}"
-
-
-@claim(
-    "complex-abs-fuses",
-    "A fused kernel may turn complex numbers into real ones, as mx.abs does.",
-    source=GUIDE,
-    answer="On the CPU yes; on CUDA (0.32.4) the kernel doesn't build, so keep mx.abs of complex numbers outside.",
-)
-def _(mx: Any) -> Seen:
-    return survives(mx, _complex_size, "[11.0, 5.0]")
-
-
 def _zero_size(mx: Any) -> Any:
     out = mx.compile(lambda x: mx.exp(-x) + 1)(mx.zeros((0, 3)))
     mx.eval(out)
