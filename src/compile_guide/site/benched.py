@@ -99,7 +99,7 @@ class BenchSummary(BenchDirective):
             f"{bench.seconds:g} s each, in an order drawn anew each time."
             + (f" Not run this time: {', '.join(missing)}." if missing else "")
         )
-        return paragraph(text(said, "measured"), classes=["measured-on"])
+        return paragraph(said, classes=["measured-on"])
 
 
 def _compared(bench: Bench, condition: str) -> list[nodes.Node]:
@@ -109,4 +109,4 @@ def _compared(bench: Bench, condition: str) -> list[nodes.Node]:
     others = sorted((value, name) for name, value in spread.items() if name not in OURS)
     said = f"When {CONDITION_WORDS[condition]}, half of the estimates of {ours}, lie within {percent(spread[ours])} (median over the workloads)."
     each = "; ".join(f"{name}: {percent(value)}, {value / spread[ours]:.2g} times as much" for value, name in others)
-    return [text(f"{said} The others: {each}.", "measured")]
+    return [text(f"{said} The others: {each}.")]
