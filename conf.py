@@ -31,6 +31,9 @@ extensions = [
 ]
 exclude_patterns = ["gallery/backreferences", "records"]
 nitpicky = True
+suppress_warnings = [
+    "sphinx_gallery.space_in_filename",  # it means folders too, even the one that holds the checkout
+]
 nitpick_ignore_regex = [
     (r"py:.*", r"(mx|mlx)\.core\.array"),  # written in signatures; MLX isn't imported to look
 ]

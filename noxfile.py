@@ -35,6 +35,7 @@ nox.options.default_venv_backend = "none"  # environment() makes the one that al
 
 ROOT = Path(__file__).resolve().parent
 RECORDS = Path("docs", "records")
+DOCTREES = Path("build", "doctrees")  # Sphinx's default lies within the site, and would be published
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
 
@@ -189,9 +190,22 @@ def record_to_show(mlx: str) -> str:
     if not there:
         raise Refusal(f"{RECORDS} holds no record: `nox -s docs` measures this machine")
     backend = mlx.rstrip("0123456789")  # records don't tell CUDA's versions apart
-    known = [json.loads(path.read_bytes()) for path in there.values()]
-    newest = max(known, key=lambda it: (it["machine"]["backend"] == backend, it["created"], it["id"]))
-    return str(newest["id"])
+    known = [found for path in there.values() if (found := head(path))]
+    if not known:
+        raise Refusal(f"{RECORDS} holds no record that can be read: `nox -s docs` measures this machine")
+    return max(known, key=lambda it: (it[0] == backend, it[1:]))[2]
+
+
+def head(path: Path) -> tuple[str, str, str] | None:
+    """Return a record's backend, date and id; None for a file that is none, which the build then names."""
+    if not path.is_file() or path.stat().st_size > 4_000_000:
+        return None
+    try:
+        data = json.loads(path.read_bytes())
+        found = (data["machine"]["backend"], data["created"], data["id"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return found if all(isinstance(part, str) for part in found) and found[2] == path.stem else None
 
 
 def measure(session: nox.Session, python: str, arguments: tuple[str, ...]) -> float:
@@ -205,8 +219,10 @@ def build(session: nox.Session, python: str, mlx: str, measured: float | None = 
     """Render the site, and say where it is, what it shows and how long that took."""
     shown = record_to_show(mlx)
     start = time.monotonic()
-    sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-n", "-W", "--keep-going")
-    session.run(*sphinx, "-D", f"compile_guide_record={shown}")
+    sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-W")
+    session.run(*sphinx, "--keep-going", "-D", f"compile_guide_record={shown}")
+    if not json.loads((DOCTREES / "compile-guide.json").read_bytes())["ended"]:
+        raise Refusal("Sphinx ended with status 0 before the site was finished: something in an example ended it")
     print(f"Site:      {(ROOT / 'build' / 'html' / 'index.html').as_uri()}")
     print(f"Record:    {RECORDS / shown}.json")
     print(f"Measuring: {'not this time' if measured is None else duration(measured)}")
@@ -246,8 +262,16 @@ def render(session: nox.Session) -> None:
     """Build the site from the record at hand, without measuring."""
     chosen = parse(session.posargs)
     need_compiler()  # the examples run here too, their timings aside
-    record_to_show(chosen.mlx)  # refuse before installing, not after
+    record_to_show(chosen.mlx)  # refuse before installing
     build(session, environment(session, chosen.mlx, "docs"), chosen.mlx)
+
+
+@command
+def reproduce(session: nox.Session) -> None:
+    """Build the site twice, in two folders and environments; fail unless every file is the same."""
+    chosen = parse(session.posargs)
+    python = environment(session, chosen.mlx, "docs")
+    session.run(python, "-m", "compile_guide.reproduce", "--record", record_to_show(chosen.mlx))
 
 
 @command

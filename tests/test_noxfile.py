@@ -236,6 +236,41 @@ def test_without_any_record_the_reader_is_told_to_measure(noxfile: ModuleType, c
         noxfile.record_to_show("cpu")
 
 
+def test_a_file_that_is_no_record_hides_no_other(noxfile: ModuleType, checkout: Path) -> None:
+    hostile = {"deep": b"[" * 100_000, "large": b" " * 5_000_000, "list": b"[]", "text": b"hello", "bytes": b"\xff",
+               "numbers": b'{"id": 1, "created": 2, "machine": {"backend": 3}}'}  # fmt: skip
+    for name, content in hostile.items():
+        Path("docs/records", f"{name}.json").write_bytes(content)
+    Path("docs/records/folder.json").mkdir()
+    os.mkfifo("docs/records/pipe.json")
+    assert noxfile.record_to_show("cpu") == "new"
+    for name in ("old", "new", "gpu"):
+        Path("docs/records", f"{name}.json").unlink()
+    with pytest.raises(noxfile.Refusal, match="holds no record that can be read"):
+        noxfile.record_to_show("cpu")
+
+
+class Ends:
+    """A session in which Sphinx ends with status 0; whether it has finished, its own file says."""
+
+    def __init__(self, ended: bool) -> None:
+        self.ended = ended
+
+    def run(self, *_: str) -> None:
+        Path("build/doctrees").mkdir(exist_ok=True)
+        Path("build/doctrees/compile-guide.json").write_text(json.dumps({"ended": self.ended}))
+
+
+def test_a_build_that_ended_with_status_0_before_it_was_finished_is_refused(
+    noxfile: ModuleType, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noxfile.build(Ends(True), "python", "cpu")
+    assert "Site: " in capsys.readouterr().out
+    with pytest.raises(noxfile.Refusal, match="before the site was finished"):
+        noxfile.build(Ends(False), "python", "cpu")
+    assert "Site: " not in capsys.readouterr().out
+
+
 # Locks
 
 

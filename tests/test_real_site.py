@@ -25,7 +25,20 @@ def sphinx(folder: Path) -> subprocess.CompletedProcess[str]:
     """Build as ``nox -s render`` does."""
     records = [json.loads(file.read_bytes()) for file in (folder / "docs" / "records").glob("*.json")]
     shown = next(one["id"] for one in records if one["machine"]["backend"] == backend())
-    argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "build/html", "-n", "-W", "--keep-going"]
+    argv = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-c",
+        ".",
+        "docs",
+        "build/html",
+        "-d",
+        "build/doctrees",
+        "-n",
+        "-W",
+        "--keep-going",
+    ]
     argv += ["-D", f"compile_guide_record={shown}"]
     env = {**os.environ, "PYTHONPATH": str(folder / "src")}
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)

@@ -30,6 +30,7 @@ from compile_guide.site import (
     plain,
     published,
     roles,
+    steady,
     tables,
 )
 from compile_guide.site.shelf import shelf
@@ -81,6 +82,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_record", "", "env", str)
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
     app.add_config_value("compile_guide_copy", "python -m compile_guide copy {name} FOLDER", "env", str)
+    steady.setup(app)
     nodes.setup(app)
     drawing.setup(app)
     plain.setup(app)

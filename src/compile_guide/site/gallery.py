@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.errors import SphinxError
 
 from compile_guide.site.downloads import rewrite_downloads
+from compile_guide.site.examples import GalleryError, check_threads, watch_examples
 from compile_guide.site.figures import style
 from compile_guide.site.shelf import NOT_YET, shelf
 from compile_guide.timing import ASKED, REPLAY, SINK
@@ -26,12 +26,6 @@ MARKER = ".generated"
 """File in the generated folder: what its pages were made from, or nothing while they are being made."""
 DEVICE: list[Any] = []
 """MLX's default device before any example could change it."""
-
-
-class GalleryError(SphinxError):
-    """The gallery can't be made, in one line that says what to do."""
-
-    category = "Gallery error"
 
 
 def gallery_conf(topics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
@@ -74,24 +68,6 @@ def reset(_gallery_conf: dict[str, Any], _file: str | None) -> None:
         mx.random.seed(0)
 
 
-def forbid_exit() -> None:
-    """Make ``sys.exit()`` an error of its example; else it ends the build, with status 0 and no pages."""
-    from sphinx_gallery import gen_rst
-
-    run = gen_rst._exec_once.__call__
-    if getattr(run, "forbids_exit", False):
-        return
-
-    def __call__(self: Any) -> None:  # the name is what sphinx-gallery cuts its own part of a traceback by
-        try:
-            run(self)
-        except SystemExit as error:
-            raise RuntimeError(f"the example ended itself before its last line (exit status {error.code})") from error
-
-    __call__.forbids_exit = True  # type: ignore[attr-defined]
-    gen_rst._exec_once.__call__ = __call__
-
-
 class Replay:
     """What happens around sphinx-gallery's own work in one build."""
 
@@ -105,7 +81,8 @@ class Replay:
         self.stamp = fingerprint(self.app, record)
         clear_unless(self.folder, self.stamp)
         (self.folder / MARKER).write_text("", encoding="utf-8")
-        forbid_exit()
+        clear_figures(Path(self.app.srcdir) / self.app.config.sphinx_gallery_conf["examples_dirs"], self.folder)
+        watch_examples()
         kernels = Path(self.app.doctreedir) / "kernels"
         kernels.mkdir(parents=True, exist_ok=True)
         # MLX's CPU backend loads whatever kernel it finds in the temp folder, so that is one of our own.
@@ -121,6 +98,7 @@ class Replay:
                 os.environ.pop(name, None)
         note_unmeasured(self.folder)
         tempfile.tempdir = None  # Python remembers the folder that it found first
+        check_threads()
         rewrite_downloads(self.folder)
         if not self.app.config.sphinx_gallery_conf["failing_examples"]:
             (self.folder / MARKER).write_text(self.stamp, encoding="utf-8")
@@ -142,11 +120,28 @@ def clear_unless(folder: Path, stamp: str) -> None:
     without thumbnail, which fails every later build.
     """
     marker = folder / MARKER
-    if folder.exists() and not marker.exists():
+    if not marker.exists() and any(folder.glob("*")):
         raise GalleryError(f"{folder} is where generated pages go, but holds something else: move it away")
-    if marker.exists() and marker.read_text(encoding="utf-8") != stamp:
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if marker.exists() and marker.read_text(encoding="utf-8") != stamp:
+        marker.write_text(
+            "", encoding="utf-8"
+        )  # it stays to the last: without it, what is left looks like foreign files
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != marker:
+                path.unlink()
+
+
+def clear_figures(examples: Path, folder: Path) -> None:
+    """Delete the generated figures of scripts that have changed: an example may have fewer of them now."""
+    for script in examples.glob("*/*.py"):
+        made = folder / script.parent.name
+        copy = made / script.name
+        if copy.exists() and copy.read_bytes() != script.read_bytes():
+            for figure in made.glob(f"images/**/sphx_glr_{script.stem}_*"):
+                figure.unlink()
 
 
 def fingerprint(app: Sphinx, record: Path) -> str:
