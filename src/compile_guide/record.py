@@ -6,6 +6,7 @@ Schema history (``schema`` in the file; a file of another number is refused):
    functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
    Since 0.2 a run may say ``built``; records without it are as good as before.
    Since 0.2 a machine may say ``gpu_cores`` and ``low_power``; records without them are as good as before.
+   Since 0.2 an entry may say ``others``; records without it are as good as before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,8 +94,11 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("baseline_s and candidate_s differ in length")
 
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare."""
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare.
+
+    ``others`` says how many processors other programs kept busy meanwhile, on average in the worst of its processes.
+    """
 
     example: Id
     name: Id
@@ -100,6 +106,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     bytes_moved: Bytes | None
     slow_call_s: Seconds | None
     note: Text
+    others: Annotated[float, Meta(ge=0, le=65536)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an entry that has both runs and a slow call, or neither."""
@@ -202,6 +209,8 @@ def load(path: Path) -> Record:
         RecordError: the file is missing, too large, not JSON, of another schema, or a field is wrong; one line says which.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise RecordError(f"{path.name}: is no ordinary file")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -233,8 +242,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Python's json keeps the last of two equal keys; a record has none."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise RecordError(f"field {next(k for k in keys if keys.count(k) > 1)!r} stands there twice")
+        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise RecordError(f"field {key!r} stands there twice")
     return found
 
 
@@ -271,7 +280,9 @@ def save(record: Record, path: Path) -> None:
     if len(raw) > MAX_BYTES:
         raise RecordError(f"{path.name}: would be larger than 4 MB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+    for old in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while it saved
+        old.unlink()
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)

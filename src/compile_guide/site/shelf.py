@@ -47,11 +47,18 @@ def shelf(folder: Path, wanted: str = "") -> Shelf:
         RecordError: there is no record of that id.
     """
     files = tuple(sorted(folder.glob("*.json")))
-    return _read(files, tuple(file.stat().st_mtime_ns for file in files), wanted)
+    return _read(files, tuple(map(_changed, files)), wanted)
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:  # a link that leads nowhere
+        return 0
 
 
 @functools.lru_cache(maxsize=8)
-def _read(files: tuple[Path, ...], _changed: tuple[int, ...], wanted: str) -> Shelf:
+def _read(files: tuple[Path, ...], _times: tuple[int, ...], wanted: str) -> Shelf:
     records, broken = [], []
     for file in files:
         try:
