@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compile_guide import __version__, process, record
+from compile_guide import __version__, load, process, record
 from compile_guide.child import MARKER
 from compile_guide.machine import Machine
 from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
@@ -57,6 +57,8 @@ class Gathered:
     runs: dict[str, Comparison] = field(default_factory=dict)
     rounds: int = 0
     failure: str | None = None
+    others: float | None = None
+    """Processors that other programs kept busy, on average in the worst of the processes; None if unknown."""
 
     @property
     def name(self) -> str:
@@ -78,6 +80,11 @@ class Gathered:
             self.runs[one.name] = Comparison(one.name, runs, one.bytes_moved, slow, one.note)
         self.rounds += 1
         return None
+
+    def disturbed(self, others: float | None) -> None:
+        """Keep in mind what other programs took while a process ran, if that was more than before."""
+        if others is not None:
+            self.others = round(max(others, self.others or 0.0), 2)
 
 
 def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
@@ -146,6 +153,7 @@ def _one_process(
         show(Step(gathered.name, number + 1, plan.processes, last[1] if last else None))
 
     show(Step(gathered.name, number + 1, plan.processes))
+    before = load.look()
     ended = process.run(
         argv,
         folder=place,
@@ -154,6 +162,7 @@ def _one_process(
         temp=gathered.temp,
         tick=tick,
     )
+    gathered.disturbed(load.others(before, load.look()))
     if ended.timed_out or ended.returncode:
         return f"{ended.reason}: {last_line(ended.output)}" if last_line(ended.output) else ended.reason
     lines = [json.loads(line) for line in sink.read_text(encoding="utf-8").splitlines()[1:]]
@@ -182,7 +191,7 @@ def build_record(
         RecorderError: two examples use one comparison name.
     """
     entries = [
-        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note))
+        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note, g.others))
         for g in gathered
         if g.failure is None
         for c in g.runs.values()

@@ -12,7 +12,7 @@ from compile_guide.site.nodes import Cell, fields, folded, note, paragraph, plac
 from compile_guide.site.roles import noted_shelf
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.switch import in_order, machine_link, switch
-from compile_guide.site.wording import BACKENDS, MACHINE, processor
+from compile_guide.site.wording import BACKENDS, MACHINE, disturbances, processor
 
 
 class RecordsDirective(SphinxDirective):
@@ -81,6 +81,9 @@ def _measured_on(record: Record, apple: bool) -> nodes.paragraph:
         [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon-records")]
     )
     words = f", {BACKENDS[record.machine.backend]} backend, MLX {record.machine.mlx}, {record.machine.os}, "
-    line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".", *more)
+    line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".")
+    if care := disturbances(record):
+        line += [nodes.Text(" "), text(care, "disturbed")]
+    line += [nodes.Text(part) if isinstance(part, str) else part for part in more]
     line["classes"].append("measured-on")
     return line

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from compile_guide.load import BUSY
 from compile_guide.record import Machine, Record, Verdict
 from compile_guide.timing import (
     Comparison,
@@ -140,6 +141,15 @@ MACHINE: dict[str, Callable[[Record], str]] = {
     "claims": lambda r: str(len(r.claims)),
 }
 """What ``machine`` can say of a record."""
+
+
+def disturbances(record: Record) -> str:
+    """Return what else went on while the numbers were measured, as a sentence; empty if nothing is known to have."""
+    busy = max((entry.others or 0.0 for entry in record.comparisons), default=0.0)
+    reasons = [f"other programs kept up to {busy:.1f} processors busy"] if busy >= BUSY else []
+    reasons += ["the machine ran on battery"] if record.machine.power == "battery" else []
+    reasons += ["low-power mode was on"] if getattr(record.machine, "low_power", None) else []
+    return f"Take these numbers with care: while they were measured, {' and '.join(reasons)}." if reasons else ""
 
 
 def verdict(found: Verdict | None) -> tuple[str, str]:
