@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compile_guide import claims, copying, ledger, machine, observations, reading, record, recorder
+from compile_guide import claims, copying, ledger, lock, machine, observations, reading, record, recorder
 from compile_guide.progress import display
 from compile_guide.timing import check_compiling, format_bytes, format_rate
 
@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         status: int = options.command(options)
     except (record.RecordError, recorder.RecorderError, copying.CopyError, RuntimeError) as error:
         print(f"compile_guide: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder that can't be written
+        print(f"compile_guide: {error.strerror or error}: {error.filename or 'while writing'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("compile_guide: interrupted; no record was changed", file=sys.stderr)
@@ -95,6 +98,7 @@ def make_record(options: argparse.Namespace) -> int:
     """Measure and write ``DIR/<id>.json``; the path is the last line printed."""
     console = Console(highlight=False)
     scripts = recorder.find_examples(options.gallery, options.names)
+    held = lock.hold(Path(), "measuring")
     plan = recorder.Plan(scripts, options.budget, options.processes, limit_s=options.limit)
     with recorder.private_folder() as temp:
         facts = recorder.machine_facts(Path(temp))
@@ -112,6 +116,7 @@ def make_record(options: argparse.Namespace) -> int:
     made = recorder.build_record(plan, facts, gathered, before)
     record.save(record.with_claims(made, *seen) if seen else made, path)
     _choose(facts.id)
+    held.close()
     changed = seen and _print_changes(console, ledger.expected_file(EXPECTED, facts.backend), seen[0])
     print(path)
     return 1 if failed or changed else 0

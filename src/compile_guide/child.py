@@ -6,8 +6,11 @@ signal or an exception in a thread, leaves the sink without its marker, and the 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import runpy
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +20,7 @@ MARKER = {"completed": True}
 
 def main(script: str, sink: str) -> None:
     """Run ``script`` as ``__main__``; append the marker to ``sink`` when it and all its threads have ended well."""
+    end_with_parent()
     failures: list[str] = []
     report = threading.excepthook
 
@@ -35,6 +39,13 @@ def main(script: str, sink: str) -> None:
         sys.exit(f"a thread of {Path(script).name} ended with {failures[0]}")
     with Path(sink).open("a", encoding="utf-8") as file:
         file.write(json.dumps(MARKER) + "\n")
+
+
+def end_with_parent() -> None:
+    """Let Linux kill this process when the recorder is killed, which then can't do so itself; elsewhere, nothing."""
+    set_signal_of_parents_death = 1  # PR_SET_PDEATHSIG
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(set_signal_of_parents_death, signal.SIGKILL)
 
 
 if __name__ == "__main__":
