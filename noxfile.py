@@ -322,15 +322,18 @@ def tests(session: nox.Session) -> None:
 
 @command
 def lint(session: nox.Session) -> None:
-    """Check style, types, that the locks fit pyproject.toml, and GitHub's workflows (form and safety)."""
+    """Check style, types, that the locks fit pyproject.toml, GitHub's workflows (form, safety), and shell scripts."""
     python = environment(session, parse(session.posargs).mlx, "docs", "lint")
+    shellcheck, actionlint, zizmor = (str(Path(python).with_name(t)) for t in ("shellcheck", "actionlint", "zizmor"))
     session.run(python, "-m", "ruff", "check", ".")
     session.run(python, "-m", "ruff", "format", "--check", ".")
     session.run(python, "-m", "mypy")
     session.run(python, "requirements/locks.py", "check")
     workflows = sorted(map(str, Path(".github", "workflows").glob("*.yml")))
     session.run(python, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run(str(Path(python).with_name("zizmor")), "--offline", "--no-progress", *workflows)
+    session.run(shellcheck, "--severity=warning", ".ci/run")  # first: where it's missing, actionlint says nothing
+    session.run(actionlint, "-no-color", "-shellcheck", shellcheck, "-pyflakes", "", *workflows)
+    session.run(zizmor, "--offline", "--no-progress", *workflows)
 
 
 @command

@@ -13,9 +13,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+BIN = Path(sys.executable).parent
 TOOLS = {
     "schema": (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"),
-    "zizmor": (str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format", "plain"),
+    "actionlint": (str(BIN / "actionlint"), "-no-color", "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", ""),
+    "zizmor": (str(BIN / "zizmor"), "--offline", "--no-progress", "--format", "plain"),
 }
 
 
@@ -34,6 +36,9 @@ CHECKOUT = re.compile(r"actions/checkout@\w{40} # \S+")
 FAULTS = {
     "a misspelled key": ("schema", ("timeout-minutes", "timeout-minuts"), "timeout-minuts"),
     "a job without a machine": ("schema", ("    runs-on: ubuntu-24.04\n", ""), "runs-on"),
+    "a machine that GitHub doesn't lend": ("actionlint", ("runs-on: ubuntu-24.04", "runs-on: ubuntu-19.04"), "runner-label"),
+    "a step that isn't there": ("actionlint", ("path: build/html", "path: ${{ steps.built.outputs.site }}"), '"built" is not'),
+    "a script with a fault": ("actionlint", ("python -m nox -s render", "cd $(ls) && echo $HOME"), "shellcheck"),
     "an action by its tag": ("zizmor", (CHECKOUT, "actions/checkout@v6"), "unpinned-uses"),
     "a token left on disk": ("zizmor", ("persist-credentials: false", "fetch-depth: 1"), "artipacked"),
     "a stranger's words in a shell": (
@@ -60,6 +65,23 @@ def test_a_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
     (tmp_path / ".github" / "workflows" / "spoiled.yml").write_text(spoiled, encoding="utf-8")
     done = check(tool, tmp_path / ".github" / "workflows" / "spoiled.yml")
     assert done.returncode != 0 and found in done.stdout + done.stderr
+
+
+def by_version(folder: Path, extra: str = "") -> list[Path]:
+    """Copies of the workflows with tags in place of commits: of an action by its commit, actionlint knows nothing."""
+    for path in WORKFLOWS:
+        text = re.sub(r"@\w{40} # (v\d+)\.\S+", r"@\1", path.read_text(encoding="utf-8"))
+        (folder / path.name).write_text(text.replace("with:\n", f"with:\n{extra}"), encoding="utf-8")
+    return sorted(folder.glob("*.yml"))
+
+
+def test_no_action_is_out_of_date_or_given_an_input_that_it_lacks(tmp_path: Path) -> None:
+    done = check("actionlint", *by_version(tmp_path))
+    assert done.returncode == 0, done.stdout
+    done = check("actionlint", *by_version(tmp_path, extra="          nam: site\n"))
+    known = set(re.findall(r'input "nam" is not defined in action "(actions/[a-z-]+)@v\d+"', done.stdout))
+    used = set(re.findall(r"uses: (\S+)@", "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)))
+    assert used - known == {"actions/deploy-pages"}  # the only one that is given no input
 
 
 def load(path: Path) -> dict[Any, Any]:
@@ -89,7 +111,7 @@ def test_only_the_job_that_publishes_may_write_and_it_runs_no_code_of_ours() -> 
     writes = {name for name, job in jobs.items() if "write" in job["permissions"].values()}
     assert writes == {"publish"}
     assert [list(step) for step in jobs["publish"]["steps"]] == [["id", "uses"]]
-    assert jobs["record"]["strategy"]["matrix"]["runner"] == ["macos-15", "ubuntu-24.04"]
+    assert jobs["record"]["strategy"]["matrix"]["runner"] == ["macos-26", "ubuntu-24.04"]
 
 
 def test_the_commands_in_the_workflows_exist() -> None:
