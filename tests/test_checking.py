@@ -43,7 +43,7 @@ def with_machine(**facts: object) -> Record:
     """The good record with other facts about its machine, and the id that they make."""
     one = good()
     machine = msgspec.structs.replace(one.machine, **facts)
-    id = checking.id_of(machine.backend, machine.chip, machine.gpu, machine.mlx)
+    id = checking.id_of(machine.backend, machine.chip, machine.gpu, machine.gpu_cores, machine.mlx)
     return msgspec.structs.replace(one, machine=machine, id=id)
 
 

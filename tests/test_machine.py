@@ -84,6 +84,12 @@ def test_slug_makes_an_id(text: str, id: str) -> None:
     assert machine.slug(text) == id
 
 
+def test_two_sizes_of_one_apple_chip_have_two_ids(here: machine.Machine) -> None:
+    mac = dataclasses.replace(here, backend="metal", chip="Apple M3 Max", gpu="Apple M3 Max", mlx="1.0")
+    ids = [dataclasses.replace(mac, gpu_cores=cores).id for cores in (30, 40, None)]
+    assert ids == [f"metal-apple-m3-max-{size}mlx-1-0" for size in ("30-core-gpu-", "40-core-gpu-", "")]
+
+
 def test_a_cuda_machine_is_named_after_its_gpu(here: machine.Machine) -> None:
     cuda = dataclasses.replace(here, backend="cuda", gpu="NVIDIA H200", mlx="1.0")
     assert cuda.id == "cuda-nvidia-h200-mlx-1-0"
@@ -100,6 +106,7 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {
         "sysctl": {"-n machdep.cpu.brand_string": "Apple M3 Ultra\n", "-n hw.memsize": "549755813888\n"},
         "system_profiler": {"-json SPDisplaysDataType": says("displays-m3-ultra.json")},
+        "sw_vers": {"-productVersion": "26.1\n"},
         "pmset": {"-g batt": says("batt-battery.txt"), "-g": says("pmset-low-power.txt")},
     }
     for name, known in answers.items():
@@ -108,7 +115,7 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(platform, "mac_ver", lambda: ("26.1", ("", "", ""), "arm64"))
+    monkeypatch.setattr(platform, "mac_ver", lambda: ("16.1", ("", "", ""), "arm64"))
     monkeypatch.setattr(machine, "backend", lambda: "metal")
     monkeypatch.setattr(machine, "gpu", lambda: "Apple M3 Ultra")
 
@@ -117,7 +124,7 @@ def test_the_facts_of_a_mac_come_from_its_commands(mac: None) -> None:
     facts = machine.machine()
     seen = (facts.id, facts.chip, facts.os, facts.memory, facts.gpu_cores, facts.power, facts.low_power, facts.compiler)
     assert seen == (
-        f"metal-apple-m3-ultra-mlx-{mx.__version__.replace('.', '-')}",
+        f"metal-apple-m3-ultra-80-core-gpu-mlx-{mx.__version__.replace('.', '-')}",
         *("Apple M3 Ultra", "macOS 26.1", 2**39, 80, "battery", True, None),
     )
     assert record.machine_of(facts).gpu_cores == 80

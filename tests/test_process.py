@@ -66,3 +66,13 @@ def test_tick_is_called_while_it_runs(tmp_path: Path) -> None:
     ticks: list[int] = []
     python("import time; time.sleep(1.3)", tmp_path, tick=lambda: ticks.append(1))
     assert len(ticks) >= 2
+
+
+def test_a_group_that_may_not_be_signaled_any_more_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: int, signal: int) -> None:  # what macOS does when only ended processes are left in a group
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    assert python("print('done')", tmp_path).output == "done\n"

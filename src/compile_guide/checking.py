@@ -65,7 +65,7 @@ def check(record: Record, examples: set[str], now: datetime) -> list[Finding]:
 
 def _identity(record: Record) -> Iterator[Finding]:
     machine = record.machine
-    if (right := id_of(machine.backend, machine.chip, machine.gpu, machine.mlx)) != record.id:
+    if (right := id_of(machine.backend, machine.chip, machine.gpu, machine.gpu_cores, machine.mlx)) != record.id:
         yield Finding("id", f"{record.id} doesn't fit its machine, which makes {right}", "record again, edit nothing")
     if (machine.backend == "metal") != machine.os.startswith("macOS") and machine.backend != "cpu":
         yield Finding("machine", f"{machine.backend} on {machine.os}", "record again, edit nothing")

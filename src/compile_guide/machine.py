@@ -38,13 +38,17 @@ class Machine:
 
     @property
     def id(self) -> str:
-        """Return an id made of backend, chip and MLX version, such as ``metal-apple-m3-ultra-mlx-0-32-4``."""
-        return id_of(self.backend, self.chip, self.gpu, self.mlx)
+        """Return an id of backend, chip and MLX version, such as ``metal-apple-m3-max-40-core-gpu-mlx-0-32-4``."""
+        return id_of(self.backend, self.chip, self.gpu, self.gpu_cores, self.mlx)
 
 
-def id_of(backend: str, chip: str, gpu: str | None, mlx: str) -> str:
-    """Return the id of a record with these facts; a CUDA machine is named after its GPU."""
-    return slug(f"{backend}-{gpu if backend == 'cuda' and gpu else chip}-mlx-{mlx}")
+def id_of(backend: str, chip: str, gpu: str | None, gpu_cores: int | None, mlx: str) -> str:
+    """Return the id of a record with these facts; a CUDA machine is named after its GPU.
+
+    Apple sells one chip with GPUs of different sizes, so the cores are part of the name where they are known.
+    """
+    cores = f"-{gpu_cores}-core-gpu" if backend == "metal" and gpu_cores else ""
+    return slug(f"{backend}-{gpu if backend == 'cuda' and gpu else chip}{cores}-mlx-{mlx}")
 
 
 def slug(text: str) -> str:
@@ -133,8 +137,8 @@ def chip() -> str:
 
 def operating_system() -> str:
     """Return the system's name and version: "macOS 26.1", "Debian GNU/Linux 12 (bookworm)"."""
-    if platform.system() == "Darwin":
-        return f"macOS {platform.mac_ver()[0]}"
+    if platform.system() == "Darwin":  # Python built for an older macOS is told 16 where sw_vers says 26
+        return f"macOS {_output('sw_vers', '-productVersion').strip() or platform.mac_ver()[0]}"
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):

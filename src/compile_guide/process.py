@@ -60,7 +60,8 @@ def run(
         try:
             timed_out = _outlasts(process, start + limit_s, tick)
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            # macOS refuses to signal a group in which everybody has ended already
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
     with log.open("rb") as written:
         written.seek(max(0, log.stat().st_size - LAST_OUTPUT))

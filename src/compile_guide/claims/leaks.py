@@ -150,4 +150,5 @@ def _(mx: Any) -> Seen:
 def _active(mx: Any) -> int:
     """Return the bytes that MLX holds, once Python has dropped what it can."""
     gc.collect()
-    return int(getattr(mx, "get_active_memory", mx.metal.get_active_memory)())
+    counter = getattr(mx, "get_active_memory", None) or mx.metal.get_active_memory  # in old releases it is there
+    return int(counter())

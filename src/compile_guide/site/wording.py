@@ -112,8 +112,9 @@ MEASURED: dict[str, Callable[[Comparison], str]] = {
 
 
 def processor(machine: Machine) -> str:
-    """Return the name of what computes: the GPU where MLX uses one, else the processor."""
-    return machine.gpu or machine.chip
+    """Return the name of what computes: the GPU where MLX uses one, with its cores if it has several sizes, or the chip."""
+    cores = f", {machine.gpu_cores}-core GPU" if machine.gpu and machine.gpu_cores else ""
+    return f"{machine.gpu or machine.chip}{cores}"
 
 
 MACHINE: dict[str, Callable[[Record], str]] = {
