@@ -54,7 +54,7 @@ def test_compare_puts_two_records_side_by_side(tmp_path: Path, capsys: pytest.Ca
     record.save(make_record(same, faster, make_entry("new")), tmp_path / "b.json")
     status, out, _ = run(capsys, "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"))
     assert status == 0
-    verdicts = {line.split()[0]: line.rpartition("  ")[2] for line in out.splitlines()[4:]}
+    verdicts = {line.split()[0]: line.rpartition("  ")[2] for line in out.partition("\n\n")[0].splitlines()[4:]}
     assert verdicts == {"same": "no change", "up": "higher", "old": "only in A", "new": "only in B"}
 
 

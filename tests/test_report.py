@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from conftest import make_entry, make_record, make_run
 
-from compile_guide import __main__, record, report
+from compile_guide import __main__, agreement, record, report
 from compile_guide.record import Entry, Record
 
 EVEN = (0.98, 0.99, 1.0, 1.0, 1.01, 1.02)
@@ -87,6 +87,45 @@ def test_a_single_process_has_the_interval_of_its_samples() -> None:
     assert 1e-3 < low < high < 1.011e-3
 
 
+# Agreement
+
+
+def test_two_runs_agree_as_far_as_their_intervals_overlap() -> None:
+    a = make_record(*(took(name, 1e-3) for name in "uvwxy"), took("only-a", 1e-3), gained("z", 3.0))
+    b = make_record(
+        *(took(name, 1e-3 * f) for name, f in zip("uvwxy", (1, 1.01, 1.02, 1.3, 0.5), strict=True)), gained("z", 2.0)
+    )
+    assert agreement.as_lines(report.rows(a, b)) == [
+        "Speed-up: the intervals of 5 of 6 comparisons overlap (83 %); half of the medians moved by 0 % or less, nine in"
+        " ten by 50 % or less.",
+        "  z: 3.00× → 2.00× (−33 %)",
+        "Candidate's time: the intervals of 4 of 6 comparisons overlap (67 %); half of the medians moved by 1.0 % or less,"
+        " nine in ten by 100 % or less.",
+        "  y: 1.0 ms → 500 µs (−50 %)",
+        "  x: 1.0 ms → 1.3 ms (+30 %)",
+        "In one record alone: 1 of 7 comparisons.",
+    ]
+
+
+def test_between_chips_only_the_speed_ups_can_agree() -> None:
+    a, b = make_record(gained("x", 3.0)), elsewhere(make_record(gained("x", 3.0)))
+    assert agreement.as_lines(report.rows(a, b)) == [
+        "Speed-up: the intervals of 1 of 1 comparisons overlap (100 %); half of the medians moved by 0 % or less, nine in"
+        " ten by 0 % or less."
+    ]
+
+
+def test_without_an_interval_in_both_records_nothing_agrees() -> None:
+    found = report.rows(make_record(took("x", 1e-3)), make_record(took("x", 1e-3, (0.9, 1.1))))
+    assert agreement.as_lines(found)[0] == "Speed-up: no comparison has an interval in both records."
+
+
+def test_two_sizes_of_one_chip_are_two_chips() -> None:
+    one = make_record(took("x", 1e-3))
+    two = msgspec.structs.replace(one, machine=msgspec.structs.replace(one.machine, gpu_cores=40))
+    assert not report.same_chip(one, two)
+
+
 # The exit status
 
 
@@ -96,6 +135,7 @@ def test_slower_by_more_than_the_share_ends_with_status_1(tmp_path: Path, capsys
     )
     status, out, err = compare(capsys, *files, "--fail-if-slower", "5%")
     assert status == 1 and "time from A to B" in out
+    assert out.splitlines()[-1] == "  x: 1.0 ms → 1.2 ms (+20 %)"
     assert err == "slower: x, by 20.0% (candidate's time)\n1 of 2 comparisons slower by more than 5 %\n"
 
 
@@ -129,6 +169,8 @@ def test_markdown_shows_what_changed_and_folds_the_rest(tmp_path: Path, capsys: 
     shown, _, folded = out.partition("<details><summary>All comparisons</summary>\n\n| comparison |")
     assert status == 0 and "1 of 2 comparisons changed beyond their intervals." in shown
     assert "| `x` | 1.0 ms |" in shown and "`y`" not in shown
+    assert "\n- Candidate's time: the intervals of 1 of 2 comparisons overlap (50 %); " in shown
+    assert "\n  - `x`: 1.0 ms → 1.2 ms (+20 %)\n" in shown
     assert "| `x` |" in folded and "| `y` |" in folded and folded.endswith("\n</details>\n")
     assert {line.count(" | ") for line in out.splitlines() if line.startswith("|")} == {6}
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compile_guide import checking, export, recorder, report, revisions
+from compile_guide import agreement, checking, export, recorder, report, revisions
 from compile_guide.record import RecordError
 
 
@@ -46,9 +46,9 @@ def compare_records(options: argparse.Namespace) -> int:
     a, b = revisions.read(options.a), revisions.read(options.b)
     found = report.rows(a, b)
     if options.markdown:
-        print(report.as_markdown(a, b, found))
+        print(report.as_markdown(a, b, found, agreement.as_lines(found, "- ", report.code)))
     else:
-        print(*report.heading(a, b), report.as_table(found), sep="\n")
+        print(*report.heading(a, b), report.as_table(found), "", *agreement.as_lines(found), sep="\n")
     return 0 if options.fail_if_slower is None else _judge(found, options.fail_if_slower)
 
 

@@ -7,6 +7,7 @@ about the code, so there it is the speed-up, each chip's own.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compile_guide.record import Record
@@ -84,7 +85,7 @@ def time_interval(comparison: Comparison) -> Interval:
 
 def same_chip(a: Record, b: Record) -> bool:
     """Whether both records come from one kind of chip: the same backend, processor and GPU."""
-    return all(getattr(a.machine, fact) == getattr(b.machine, fact) for fact in ("backend", "chip", "gpu"))
+    return all(getattr(a.machine, fact) == getattr(b.machine, fact) for fact in ("backend", "chip", "gpu", "gpu_cores"))
 
 
 def rows(a: Record, b: Record) -> list[Row]:
@@ -119,12 +120,13 @@ def told(one: Record) -> str:
     return " ".join(f"{one.id}, {computes}, MLX {one.machine.mlx}, {one.created}".split())
 
 
-def as_markdown(a: Record, b: Record, found: list[Row]) -> str:
-    """Return what changed as Markdown, for a pull request; all comparisons are folded below it."""
+def as_markdown(a: Record, b: Record, found: list[Row], agreement: Sequence[str] = ()) -> str:
+    """Return what changed as Markdown, for a pull request: list items on the agreement, then tables, the whole one folded."""
     moved = [row for row in found if row.changed]
-    lines = [f"- {letter}: {_code(told(one))}" for letter, one in (("A", a), ("B", b))]
+    lines = [f"- {letter}: {code(told(one))}" for letter, one in (("A", a), ("B", b))]
     lines += ["", *([] if same_chip(a, b) else [CHIPS_DIFFER, ""])]
     lines += [f"{len(moved)} of {len(found)} comparisons changed beyond their intervals.", ""]
+    lines += [*agreement, ""] if agreement else []
     lines += [_markdown_table(moved), ""] if moved else []
     lines += ["<details><summary>All comparisons</summary>", "", _markdown_table(found), "", "</details>"]
     return "\n".join(lines)
@@ -132,11 +134,11 @@ def as_markdown(a: Record, b: Record, found: list[Row]) -> str:
 
 def _markdown_table(found: list[Row]) -> str:
     table = as_table(found)
-    cells = [(_code(name), *rest) for name, *rest in table.rows]
+    cells = [(code(name), *rest) for name, *rest in table.rows]
     lines = [table.header, tuple("---" for _ in table.header), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Contributed text as a code span, in which nothing is markup and nobody is mentioned."""
     return f"`{text.replace('`', chr(39)).replace('|', '/')}`"
