@@ -317,7 +317,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests; what stands behind -- goes to pytest."""
     chosen = parse(session.posargs, passes_on=True)
     need_compiler()
-    session.run(environment(session, chosen.mlx, "docs", "tests", "lint"), "-m", "pytest", *chosen.rest)
+    session.run(environment(session, chosen.mlx, "docs", "tests", "lint", "audit"), "-m", "pytest", *chosen.rest)
 
 
 @command
@@ -334,6 +334,13 @@ def lint(session: nox.Session) -> None:
     session.run(shellcheck, "--severity=warning", ".ci/run")  # first: where it's missing, actionlint says nothing
     session.run(actionlint, "-no-color", "-shellcheck", shellcheck, "-pyflakes", "", *workflows)
     session.run(zizmor, "--offline", "--no-progress", *workflows)
+
+
+@command
+def audit(session: nox.Session) -> None:
+    """Ask a database whether a version in the locks has a known vulnerability; without an answer, fail."""
+    chosen = parse(session.posargs, passes_on=True)
+    session.run(environment(session, chosen.mlx, "audit"), "requirements/audit.py", *chosen.rest)
 
 
 @command

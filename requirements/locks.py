@@ -32,6 +32,7 @@ LOCKS = {
     "bench": ("--group", "bench"),
     "tests": ("--group", "tests"),
     "lint": ("--group", "lint"),
+    "audit": ("--group", "audit"),
 }
 OPTIONS = (
     # without this strategy the newest Sphinx for the oldest Python would be everybody's

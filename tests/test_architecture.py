@@ -62,7 +62,7 @@ OTHERS: dict[str, set[str]] = {
 
 LONG_MODULES = {
     "timing.py": 760,  # one file by design, because it travels with a copied script
-    "noxfile.py": 350,  # one file too: nox and `uv run` read nothing else
+    "noxfile.py": 360,  # one file too: nox and `uv run` read nothing else
 }
 
 

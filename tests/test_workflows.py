@@ -29,7 +29,7 @@ def check(tool: str, *files: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_the_workflows_pass(tool: str) -> None:
     done = check(tool, *WORKFLOWS)
-    assert len(WORKFLOWS) == 2 and done.returncode == 0, done.stdout + done.stderr
+    assert len(WORKFLOWS) == 3 and done.returncode == 0, done.stdout + done.stderr
 
 
 CHECKOUT = re.compile(r"actions/checkout@\w{40} # \S+")
@@ -96,10 +96,15 @@ def test_each_action_is_pinned_by_its_commit_and_says_its_version_the_same_every
     assert len({pin[1] for pin in pins if pin}) == len({pin.groups() for pin in pins if pin})
 
 
-def test_a_pull_request_can_read_and_nothing_else() -> None:
-    path = ROOT / ".github" / "workflows" / "pull-request.yml"
+def test_a_pull_request_starts_two_workflows_and_never_with_our_rights() -> None:
+    started = {path.stem: [event for event in load(path)[True] if "pull" in event] for path in WORKFLOWS}
+    assert started == {"audit": ["pull_request"], "pull-request": ["pull_request"], "site": []}  # YAML 1.1: on is true
+
+
+@pytest.mark.parametrize("name", ["audit", "pull-request"])
+def test_a_pull_request_can_read_and_nothing_else(name: str) -> None:
+    path = ROOT / ".github" / "workflows" / f"{name}.yml"
     workflow = load(path)
-    assert list(workflow[True]) == ["pull_request"]  # YAML 1.1 reads "on" as true
     assert workflow["permissions"] == {}
     assert [job["permissions"] for job in workflow["jobs"].values()] == [{"contents": "read"}]
     text = path.read_text(encoding="utf-8")
@@ -118,6 +123,6 @@ def test_the_commands_in_the_workflows_exist() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     sessions = set(re.findall(r"nox -s ([a-z-]+)", text))
-    assert sessions == {"record", "check-record", "render", "lint"}
+    assert sessions == {"audit", "record", "check-record", "render", "lint"}
     assert all(f"\ndef {session.replace('-', '_')}(session" in noxfile for session in sessions)
     assert (ROOT / "requirements" / "tests.txt").read_text(encoding="utf-8").count("\nnox==") == 1
