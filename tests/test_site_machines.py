@@ -239,3 +239,22 @@ def test_with_a_record_of_apple_silicon_nothing_is_missing(tmp_path: Path) -> No
     site = build(tmp_path)
     assert "Apple silicon: Apple M9, MLX 0.32.4." in site.text()
     assert "M1 Max" not in site.text() and "No Apple-silicon" not in site.text("contribute")
+
+
+def test_a_virtual_mac_is_named_as_one_and_the_published_figures_stay(tmp_path: Path) -> None:
+    write(tmp_path, PAGES)
+    gpu = "Apple Paravirtual device"
+    put_records(tmp_path, make_record(FAST), machine("metal-lent", "metal", FAST, chip="Apple M1 (Virtual)", gpu=gpu))
+    text = build(tmp_path).text()
+    assert f"Apple silicon: {gpu}, MLX 0.32.4, which is a virtual machine," in text and "M1 Max, MLX not stated" in text
+
+
+def test_two_sizes_of_one_apple_chip_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} gelu\n```\n"})
+    sizes = [
+        machine(f"metal-m9-{cores}", "metal", FAST, chip="Apple M9", gpu="Apple M9", gpu_cores=cores)
+        for cores in (30, 40)
+    ]
+    put_records(tmp_path, make_record(FAST), *sizes)
+    text = build(tmp_path).text()
+    assert "Apple M9, 30-core GPU" in text and "Apple M9, 40-core GPU" in text

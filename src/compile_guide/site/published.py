@@ -14,7 +14,7 @@ from compile_guide.site.roles import generated, measured, on_each
 from compile_guide.site.shelf import Shelf
 from compile_guide.site.switch import machine_name
 from compile_guide.site.tables import RecordsDirective
-from compile_guide.site.wording import MEASURED, NOTHING
+from compile_guide.site.wording import MEASURED, NOTHING, virtual
 from compile_guide.timing import Comparison, format_time
 
 MAX_BYTES = 200_000
@@ -137,7 +137,10 @@ class Published(FiguresDirective):
 
 
 class AppleSilicon(FiguresDirective):
-    """``apple-silicon PAGE``: while no such machine has a record, say so, how to add one, and what others reported."""
+    """``apple-silicon PAGE``: while no such machine has a record, say so, how to add one, and what others reported.
+
+    A virtual machine's record doesn't count: its numbers aren't those of a Mac on a desk.
+    """
 
     required_arguments = 1
 
@@ -146,13 +149,14 @@ class AppleSilicon(FiguresDirective):
         note(self.env).places.add("apple-silicon-records")
         records = [record for record in self.shelf().records if record.machine.backend == "metal"]
         place = nodes.container("", ids=["apple-silicon-records"])
-        if records:
-            names = "; ".join(map(machine_name, records))
+        names = "; ".join(map(machine_name, records))
+        if any(not virtual(record.machine) for record in records):
             place += paragraph(f"Apple silicon: {names}.")
             return [place]
         link = page_link(self.arguments[0], text("One command records yours"))
-        words = paragraph("No Apple-silicon machine has recorded yet, so nothing here is claimed for one. ", link, ".")
-        place += nodes.note("", words)
+        only = f"Apple silicon: {names}, which is a virtual machine, without the GPU of a Mac of one's own. "
+        none = "No Apple-silicon machine has recorded yet, so nothing here is claimed for one. "
+        place += nodes.note("", paragraph(only if records else none, link, "."))
         figures = [figure for figure in self.figures() or () if any(chip in figure.where for chip in CHIPS)]
         if figures:
             place += paragraph("This is what others have reported for two of them, measured by other methods:")

@@ -117,6 +117,11 @@ def processor(machine: Machine) -> str:
     return f"{machine.gpu or machine.chip}{cores}"
 
 
+def virtual(machine: Machine) -> bool:
+    """Whether a Mac is a virtual one, such as those that GitHub lends: its GPU says so, and isn't the chip's own."""
+    return "paravirtual" in (machine.gpu or "").lower()
+
+
 MACHINE: dict[str, Callable[[Record], str]] = {
     "id": lambda r: r.id,
     "processor": lambda r: processor(r.machine),
