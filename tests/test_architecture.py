@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "timing": set(),  # it, tracing and shapeless_check travel with a copied script
     "tracing": set(),
     "shapeless_check": set(),
-    "child": set(),
+    "child": {"timing"},
     "claims": set(),
     "already_compiled": set(),
     "copying": set(),
@@ -61,8 +61,8 @@ OTHERS: dict[str, set[str]] = {
 }
 
 LONG_MODULES = {
-    "timing.py": 760,  # one file by design, because it travels with a copied script
-    "noxfile.py": 360,  # one file too: nox and `uv run` read nothing else
+    "timing.py": 780,  # one file by design, because it travels with a copied script
+    "noxfile.py": 380,  # one file too: nox and `uv run` read nothing else
 }
 
 

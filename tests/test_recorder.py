@@ -105,6 +105,62 @@ def test_only_the_first_process_starts_with_an_empty_kernel_cache(tmp_path: Path
         assert runs[0].first_candidate_s > 5 * runs[1].first_candidate_s
 
 
+NOTES = "import os, pathlib\nnotes = pathlib.Path({folder!r}, '{name}').open('a')\n"
+DRAWS = """
+import matplotlib.pyplot as plt
+from matplotlib.colors import to_hex
+figure, (left, right) = plt.subplots(1, 2)
+bars = left.bar([1, 2], [3, 4], color=to_hex("black"))
+bars[0].set_hatch("/")
+print(type(plt).__name__, file=notes, flush=True)
+"""
+ASKS_ITS_PLOT = "assert len(bars) == 2\n"
+AT_THE_END = "print('after the last comparison', file=notes, flush=True)\n"
+AT_THE_START = "print(len(list(pathlib.Path(os.environ['TMPDIR']).rglob('*.so'))), 'kernels', file=notes, flush=True)\n"
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+    """One recording in two processes of examples that note what they do; the record, and the notes of each."""
+    folder = tmp_path_factory.mktemp("noted")
+    parts = {
+        "measures": (AT_THE_START, GOOD.format(name="measures"), AT_THE_END),
+        "draws": (DRAWS, GOOD.format(name="draws")),
+        "asks": (DRAWS, ASKS_ITS_PLOT, GOOD.format(name="asks")),
+    }
+    start = {name: NOTES.format(folder=str(folder), name=name) for name in parts}
+    gallery(folder, **{name: start[name] + "".join(code) for name, code in parts.items()})
+    ended = quick(folder)
+    assert ended.returncode == 0, ended.stderr
+    (path,) = (folder / "docs" / "records").glob("*.json")
+    return path, {name: (folder / name).read_text().splitlines() for name in parts}
+
+
+def test_a_later_process_ends_after_the_last_comparison(noted: tuple[Path, dict[str, list[str]]]) -> None:
+    assert noted[1]["measures"].count("after the last comparison") == 1
+    assert [len(entry.runs) for entry in record.load(noted[0]).comparisons] == [2, 2, 2]
+
+
+def test_only_the_first_process_draws_its_plots(noted: tuple[Path, dict[str, list[str]]]) -> None:
+    assert noted[1]["draws"] == ["module", "Blank"]
+
+
+def test_a_script_that_asks_its_plot_for_something_gets_the_real_library(
+    noted: tuple[Path, dict[str, list[str]]],
+) -> None:
+    assert noted[1]["asks"] == ["module", "Blank", "module"]
+
+
+@pytest.mark.skipif(machine.backend() != "cpu", reason="only MLX's CPU backend keeps its kernels as .so files")
+def test_the_check_that_compiling_works_builds_no_kernel_of_an_example(
+    noted: tuple[Path, dict[str, list[str]]],
+) -> None:
+    path, notes = noted
+    assert notes["measures"][0] == "1 kernels"
+    (runs,) = [entry.runs for entry in record.load(path).comparisons if entry.name == "measures"]
+    assert [run.built for run in runs] == [1, 0]
+
+
 def test_named_examples_are_measured_and_the_others_kept(tmp_path: Path) -> None:
     gallery(tmp_path, one=GOOD.format(name="one"), two=GOOD.format(name="two"))
     assert quick(tmp_path).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from compile_guide import __version__, load, process, record
-from compile_guide.child import MARKER
+from compile_guide.child import MARKER, NO_PLOTS
 from compile_guide.machine import Machine
 from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
 
@@ -77,7 +78,8 @@ class Gathered:
             # A later process's "too slow" beside measured runs is dropped: what was measured stays.
             runs = (*before.runs, *one.runs) if before else one.runs
             slow = None if runs else one.slow_call_s
-            self.runs[one.name] = Comparison(one.name, runs, one.bytes_moved, slow, one.note)
+            note = one.note or (before.note if before else "")
+            self.runs[one.name] = Comparison(one.name, runs, one.bytes_moved, slow, note)
         self.rounds += 1
         return None
 
@@ -111,7 +113,8 @@ def machine_facts(folder: Path) -> Machine:
         RecorderError: MLX is missing, or compiled functions would run uncompiled.
     """
     argv = [sys.executable, "-m", "compile_guide", "machine", "--json", "--check"]
-    ended = process.run(argv, folder=folder, limit_s=LIMIT_S, env={SINK: None, REPLAY: None})
+    env = {SINK: None, REPLAY: None, **_gpu_caches(folder / "tmp")}
+    ended = process.run(argv, folder=folder, limit_s=LIMIT_S, env=env, temp=folder / "tmp")
     if ended.returncode:
         raise RecorderError(last_line(ended.output) or f"can't look at this machine: {ended.reason}")
     return Machine(**json.loads(last_line(ended.output)))
@@ -126,9 +129,12 @@ def last_line(output: str) -> str:
 def measure(plan: Plan, machine: Machine, folder: Path, show: Callable[[Step], None]) -> list[Gathered]:
     """Run all examples round by round, so that an interval between processes also covers the machine's slow moods.
 
-    An example that fails in one round isn't run again; the others go on.
+    An example that fails in one round isn't run again; the others go on. Each starts with the one kernel that
+    :func:`machine_facts` left in ``folder``: every process checks that compiling works, and none should build for it.
     """
     all_of_them = [Gathered(script, folder / script.stem / "tmp") for script in plan.examples]
+    for gathered in all_of_them:
+        shutil.copytree(folder / "tmp", gathered.temp)
     for number in range(plan.processes):
         for gathered in all_of_them:
             if gathered.failure is None:
@@ -144,8 +150,8 @@ def _one_process(
     place.mkdir(parents=True)
     sink = place / "sink.jsonl"
     sink.write_text(json.dumps(_settings(plan, machine, gathered, number)) + "\n", encoding="utf-8")
-    cache = {"CUDA_CACHE_PATH": str(gathered.temp / "nv"), "MLX_PTX_CACHE_DIR": str(gathered.temp / "ptx")}
     argv = [sys.executable, "-m", "compile_guide.child", str(gathered.script.resolve()), str(sink)]
+    argv += [NO_PLOTS] * (number > 0)  # the first process has shown that the script can draw its plots
 
     def tick() -> None:
         lines = [line for line in sink.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if "name" in line]
@@ -158,7 +164,7 @@ def _one_process(
         argv,
         folder=place,
         limit_s=plan.limit_s,
-        env={SINK: str(sink), REPLAY: None, **cache},
+        env={SINK: str(sink), REPLAY: None, **_gpu_caches(gathered.temp)},
         temp=gathered.temp,
         tick=tick,
     )
@@ -171,12 +177,19 @@ def _one_process(
     return gathered.add([from_dict(line) for line in lines[:-1]])
 
 
+def _gpu_caches(temp: Path) -> dict[str, str | None]:
+    """Return what tells CUDA and MLX to keep what they build for a GPU under ``temp``, as g++'s kernels are."""
+    return {"CUDA_CACHE_PATH": str(temp / "nv"), "MLX_PTX_CACHE_DIR": str(temp / "ptx")}
+
+
 def _settings(plan: Plan, machine: Machine, gathered: Gathered, number: int) -> dict[str, object]:
     # macOS keeps Metal's compiled kernels where no environment variable reaches, so there nobody knows.
     first = "unknown" if machine.backend == "metal" else "empty"
     slow = {name: c.slow_call_s for name, c in gathered.runs.items() if c.slow_call_s is not None}
-    share = plan.budget_s / plan.processes
-    return {"budget_s": share, "half_width": plan.half_width, "cache": "warm" if number else first, "slow": slow}
+    share, cache = plan.budget_s / plan.processes, "warm" if number else first
+    # Only the first process runs its script to the end: what stands after the last comparison has been tried then.
+    already = {"cache": cache, "slow": slow, "comparisons": len(gathered.runs)}
+    return {"budget_s": share, "half_width": plan.half_width, **already}
 
 
 def build_record(

@@ -395,11 +395,17 @@ class Settings:
     cache: str = "unknown"
     slow: dict[str, float] = field(default_factory=dict)
     """Comparisons that an earlier process found too slow, with the seconds of one call: they aren't tried again."""
+    comparisons: int = 0
+    """How many an earlier process made in all: after as many :class:`Done` ends the script. 0: it runs to its end."""
 
     @property
     def cap_s(self) -> float:
         """Seconds that the fewest pairs of a slow comparison may take."""
         return HARD_CAP * max(self.budget_s, 1.0)
+
+
+class Done(BaseException):
+    """All that is measured in this process is in the sink: a script under a recorder has nothing left to do."""
 
 
 def compare(
@@ -443,6 +449,7 @@ def compare(
         ValueError: the name is malformed, or both functions return different values.
         RuntimeError: compiled functions run uncompiled in this process, or their kernels can't be built.
         LookupError: a replayed record has no comparison of this name.
+        Done: the sink has all the comparisons that its settings ask for.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
@@ -458,17 +465,25 @@ def compare(
         settings = _settings_of(Path(sink), settings)
     if compiled:
         check_compiling()
-    pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
-    if (slow := settings.slow.get(name) or pair.first_calls(rtol, atol)) is not None:
-        result = Comparison(name, (), bytes_moved, slow_call_s=slow, note=pair.note)
+    if name in settings.slow:  # not even its inputs are evaluated: they may be half of what made it slow
+        result = Comparison(name, (), bytes_moved, slow_call_s=settings.slow[name])
     else:
-        result = pair.measure(bytes_moved)
+        pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
+        slow = pair.first_calls(rtol, atol)
+        result = pair.measure(bytes_moved) if slow is None else Comparison(name, (), bytes_moved, slow, pair.note)
     if sink:
-        with Path(sink).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+        _report(Path(sink), result, settings)
     else:
         print(result.describe(), flush=True)
     return result
+
+
+def _report(sink: Path, result: Comparison, settings: Settings) -> None:
+    """Append a comparison to the sink, and end the script after the last one that is asked for."""
+    with sink.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
+    if settings.comparisons and len(sink.read_text(encoding="utf-8").splitlines()) > settings.comparisons:
+        raise Done
 
 
 def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional: bool = False) -> Comparison:
