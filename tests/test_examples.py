@@ -34,6 +34,7 @@ TIMING = re.compile(
 )
 SETTINGS = {"budget_s": 0.05}
 LIMIT_S = 180.0
+PAGE_WIDTH = 88  # characters; gallery/ruff.toml has the formatter keep to it
 
 examples = pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 
@@ -63,6 +64,14 @@ def test_it_runs_to_its_end_where_nothing_of_it_was_recorded(script: Path, tmp_p
 
 
 @examples
+def test_its_code_is_no_wider_than_the_page(script: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    begin = ast.parse(source).body[0].end_lineno or 0
+    code = [line for line in source.splitlines()[begin:] if not line.startswith("#")]  # text is wrapped by the page
+    assert [line for line in code if len(line) > PAGE_WIDTH] == []
+
+
+@examples
 def test_it_starts_with_a_title_an_introduction_and_tags(script: Path) -> None:
     source = script.read_text(encoding="utf-8")
     title, line, introduction = (ast.get_docstring(ast.parse(source)) or "").split("\n", 2)
@@ -72,6 +81,19 @@ def test_it_starts_with_a_title_an_introduction_and_tags(script: Path) -> None:
     tags = re.findall(r"^# sphinx_gallery_tags = (\[.+\])$", source, re.MULTILINE)
     assert len(tags) == 1
     assert all(isinstance(tag, str) for tag in ast.literal_eval(tags[0]))
+
+
+@examples
+def test_it_names_where_its_question_was_asked(script: Path) -> None:
+    asked = r"https://github\.com/(\S+/(issues|pull)/\d+|SolaceHarmony/MetalFaiss)\b"
+    assert re.search(asked, script.read_text(encoding="utf-8"))
+
+
+def test_no_two_tags_are_one_word_in_two_forms() -> None:
+    lists = [re.findall(r"^# sphinx_gallery_tags = (\[.+\])$", script.read_text(), re.MULTILINE) for script in EXAMPLES]
+    tags = {tag for (found,) in lists for tag in ast.literal_eval(found)}
+    stems = [tag[:4] for tag in sorted(tags)]  # traces and tracing begin alike, models and memory don't
+    assert len(stems) == len(set(stems)), sorted(tags)
 
 
 @examples

@@ -7,7 +7,7 @@ run left behind. You will see that run, what it costs, what starts another one, 
 one by accident.
 """
 
-# sphinx_gallery_tags = ["tracing", "basics"]
+# sphinx_gallery_tags = ["traces", "basics"]
 import matplotlib.pyplot as plt
 import mlx.core as mx
 
@@ -84,7 +84,14 @@ except ValueError as error:
 # ``compare`` first checks that both functions return the same values, then it measures. ``bytes_moved``
 # tells it how much any implementation must read and write: two arrays in, one array out.
 
-loss = compare("basics-huber", huber, fast_huber, prediction, target, bytes_moved=3 * prediction.nbytes)
+loss = compare(
+    "basics-huber",
+    huber,
+    fast_huber,
+    prediction,
+    target,
+    bytes_moved=3 * prediction.nbytes,
+)
 loss
 
 # %%
@@ -98,8 +105,9 @@ times = {
     "cached compiled call": loss.candidate_s,
 }
 figure, axes = plt.subplots(figsize=(7, 2.4), layout="constrained")
-bars = axes.barh(list(times), [seconds or 0 for seconds in times.values()], color=["0.65", "0.4", "black"])
-axes.bar_label(bars, [format_time(seconds, loss.spread) for seconds in times.values()], padding=4)
+seconds = [second or 0 for second in times.values()]
+bars = axes.barh(list(times), seconds, color=["0.65", "0.4", "black"])
+axes.bar_label(bars, [format_time(s, loss.spread) for s in seconds], padding=4)
 axes.set_xscale("log")
 axes.set_xlabel("seconds (logarithmic)")
 axes.margins(x=0.2)
@@ -115,7 +123,9 @@ plt.show()
 # signature is free (:claim:`going-back-is-free`), so there are more calls below than traces.
 
 
-def scaled_huber(prediction: mx.array, target: mx.array, scale: float | mx.array = 1.0) -> mx.array:
+def scaled_huber(
+    prediction: mx.array, target: mx.array, scale: float | mx.array = 1.0
+) -> mx.array:
     return scale * huber(prediction, target)
 
 
@@ -150,7 +160,9 @@ assert watched.traces == 9
 # ------------------------
 # MLX recognizes a function by its identity. A ``lambda`` inside a loop is a new function in each round, so
 # MLX has never seen it before (:claim:`lambda-in-loop-retraces`). The same holds for a function that is
-# defined inside another one.
+# defined inside another one. What counts as the same function was put down in
+# `ml-explore/mlx#1650 <https://github.com/ml-explore/mlx/pull/1650>`__: a second wrapper of one function
+# finds the traces of the first (:claim:`wrappers-share-traces`), as long as that one is alive.
 
 traced = []
 

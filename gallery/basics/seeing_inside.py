@@ -44,7 +44,9 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> str:
 
 
 long, short = mx.array([3.0, 4.0]), mx.array([0.3, 0.4])
-assert mx.allclose(clip(long), mx.array([0.6, 0.8])) and mx.array_equal(clip(short), short)
+assert mx.allclose(clip(long), mx.array([0.6, 0.8])) and mx.array_equal(
+    clip(short), short
+)
 print("plain:   ", outcome(clip, long))
 print("compiled:", outcome(mx.compile(clip), long))
 
@@ -128,7 +130,8 @@ def clip_and_tell(gradient: mx.array) -> tuple[mx.array, mx.array]:
     return gradient * mx.where(length > LIMIT, LIMIT / length, 1.0), length
 
 
-fast_clip, fast_clip_and_tell = mx.compile(clip_without_branch), mx.compile(clip_and_tell)
+fast_clip = mx.compile(clip_without_branch)
+fast_clip_and_tell = mx.compile(clip_and_tell)
 for gradient in (long, short, mx.zeros(2)):
     assert mx.allclose(fast_clip(gradient), clip(gradient))
     clipped, length = fast_clip_and_tell(gradient)
@@ -176,17 +179,23 @@ print("on: ", outcome(mx.compile(clip), long))
 
 
 def descend_until_flat(start: mx.array) -> tuple[mx.array, int]:
-    """Follow a gradient downhill until it is short; the loop looks at one number a round."""
+    """Follow a gradient downhill until it is short; look at one number a round."""
     point, rounds = start, 0
     while True:
-        step, length = fast_clip_and_tell(2 * point)  # the gradient of the point's squared length
+        # the gradient of the point's squared length
+        step, length = fast_clip_and_tell(2 * point)
         if length.item() < 0.1:
             return point, rounds
         point, rounds = point - 0.25 * step, rounds + 1
 
 
 point, rounds = descend_until_flat(long)
-print("rounds:", rounds, " length of the end point below 0.1:", mx.sqrt(mx.sum(point * point)).item() < 0.1)
+print(
+    "rounds:",
+    rounds,
+    " length of the end point below 0.1:",
+    mx.sqrt(mx.sum(point * point)).item() < 0.1,
+)
 
 # %%
 # What do the ways cost?
@@ -213,8 +222,10 @@ times = {
     "the same, length returned": returned.candidate_s,
 }
 figure, ax = plt.subplots(figsize=(7, 2.4), layout="constrained")
-bars = ax.barh(list(times), [1e3 * (seconds or 0) for seconds in times.values()], color=["0.65", "C0", "C1"])
-ax.bar_label(bars, [format_time(seconds, branch.spread) for seconds in times.values()], padding=4)
+milliseconds = [1e3 * (seconds or 0) for seconds in times.values()]
+labels = [format_time(ms / 1e3, branch.spread) for ms in milliseconds]
+bars = ax.barh(list(times), milliseconds, color=["0.65", "C0", "C1"])
+ax.bar_label(bars, labels, padding=4)
 ax.invert_yaxis()
 ax.margins(x=0.2)
 ax.set_xlabel("ms a call")

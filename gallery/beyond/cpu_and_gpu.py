@@ -36,7 +36,11 @@ from compile_guide.tracing import watch
 HERE = mx.default_stream(mx.default_device())
 ONLY_CPU = mx.default_device() == mx.Device(mx.cpu)
 THERE = mx.new_stream(mx.cpu)
-print("two streams on the CPU: no GPU on this machine" if ONLY_CPU else "one stream on the GPU, one on the CPU")
+print(
+    "two streams on the CPU: no GPU on this machine"
+    if ONLY_CPU
+    else "one stream on the GPU, one on the CPU"
+)
 
 # %%
 # A function with a detour
@@ -96,7 +100,9 @@ assert watched.traces == 2
 # ------------------------------
 # Both sides are compiled. The candidate takes the detour, so it runs three kernels instead of one, and waits twice.
 
-there_and_back = compare("streams-detour", mx.compile(straight), mx.compile(detour), x, atol=1e-5)
+there_and_back = compare(
+    "streams-detour", mx.compile(straight), mx.compile(detour), x, atol=1e-5
+)
 there_and_back
 
 # %%
@@ -117,7 +123,9 @@ def side_by_side(left: mx.array, right: mx.array) -> tuple[mx.array, mx.array]:
 left, right = (mx.random.normal((300_000,), key=mx.random.key(seed)) for seed in (1, 2))
 for expected, got in zip(in_turn(left, right), side_by_side(left, right), strict=True):
     assert mx.array_equal(expected, got)
-sorted_apart = compare("streams-side-by-side", mx.compile(in_turn), mx.compile(side_by_side), left, right)
+sorted_apart = compare(
+    "streams-side-by-side", mx.compile(in_turn), mx.compile(side_by_side), left, right
+)
 
 # %%
 # And the same with unequal halves of one job: nine tenths of an elementwise function stay, one tenth goes. On two devices
@@ -136,7 +144,9 @@ def a_tenth_there(x: mx.array) -> tuple[mx.array, mx.array]:
         return first, straight(x[cut:])
 
 
-tenth = compare("streams-a-tenth", mx.compile(all_here), mx.compile(a_tenth_there), x, atol=1e-5)
+tenth = compare(
+    "streams-a-tenth", mx.compile(all_here), mx.compile(a_tenth_there), x, atol=1e-5
+)
 table([there_and_back, sorted_apart, tenth])
 
 # %%
@@ -150,7 +160,13 @@ def draw(place: int, comparison: Comparison) -> None:
     """Draw the ratio as a dot and its interval as a line."""
     if comparison.ratio is not None:
         low, high = comparison.interval or (comparison.ratio, comparison.ratio)
-        ax.plot([low, high], [place, place], color=f"C{place}", linewidth=3, solid_capstyle="round")
+        ax.plot(
+            [low, high],
+            [place, place],
+            color=f"C{place}",
+            linewidth=3,
+            solid_capstyle="round",
+        )
         ax.plot(comparison.ratio, place, "o", color=f"C{place}", markersize=9)
 
 

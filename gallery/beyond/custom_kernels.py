@@ -90,7 +90,9 @@ def gated_by_kernel(gate: mx.array, value: mx.array) -> mx.array:
 keys = mx.random.split(mx.random.key(0), 3)
 gate, value, more = (mx.random.normal((512, 512), key=key) for key in keys)
 if KERNEL:
-    assert mx.allclose(gated_by_kernel(gate, value), gated(gate, value), rtol=1e-4, atol=1e-5)
+    assert mx.allclose(
+        gated_by_kernel(gate, value), gated(gate, value), rtol=1e-4, atol=1e-5
+    )
     print("The kernel agrees with plain MLX.")
 else:
     print("Not on this machine: MLX runs on the CPU here, which has no custom kernels.")
@@ -114,17 +116,23 @@ def around_kernel(gate: mx.array, value: mx.array, more: mx.array) -> mx.array:
 
 
 def boxes(result: mx.array) -> int:
-    """Return how many operations a result waits for, broadcasts left out: they compute nothing."""
+    """Count what a result waits for, without broadcasts: they compute nothing."""
     graph = io.StringIO()
     mx.export_to_dot(graph, result)
-    return graph.getvalue().count("shape=rectangle") - graph.getvalue().count('"Broadcast"')
+    return graph.getvalue().count("shape=rectangle") - graph.getvalue().count(
+        '"Broadcast"'
+    )
 
 
 mx.eval(gate, value, more)
-for name, function in {"plain MLX": around_plain, "with the kernel": around_kernel}.items():
+for name, function in {
+    "plain MLX": around_plain,
+    "with the kernel": around_kernel,
+}.items():
     if KERNEL or function is around_plain:
+        plain = boxes(function(gate, value, more))
         compiled = boxes(mx.compile(function)(gate, value, more))
-        print(f"{name}: {boxes(function(gate, value, more))} operations, compiled {compiled}")
+        print(f"{name}: {plain} operations, compiled {compiled}")
     else:
         print(f"{name}: not on this machine")
 
@@ -147,8 +155,24 @@ with_kernel = mx.compile(around_kernel)
 loose = {"rtol": 1e-4, "atol": 1e-4}
 versions = [
     compare("kernel-plain", around_plain, fused, *parts, bytes_moved=moved, **loose),
-    compare("kernel-compiled", around_kernel, with_kernel, *parts, available=here, bytes_moved=moved, **loose),
-    compare("kernel-against-plain", fused, with_kernel, *parts, available=here, bytes_moved=moved, **loose),
+    compare(
+        "kernel-compiled",
+        around_kernel,
+        with_kernel,
+        *parts,
+        available=here,
+        bytes_moved=moved,
+        **loose,
+    ),
+    compare(
+        "kernel-against-plain",
+        fused,
+        with_kernel,
+        *parts,
+        available=here,
+        bytes_moved=moved,
+        **loose,
+    ),
 ]
 table(versions)
 
@@ -170,16 +194,18 @@ table(versions)
 
 
 def in_bands(count: int) -> Callable[..., list[mx.array]]:
-    """Return a function that calls the fused kernel once for each of ``count`` bands of rows."""
+    """Return a function that calls the fused kernel for each of ``count`` bands."""
 
     def banded(*inputs: mx.array) -> list[mx.array]:
-        return [fused(*band) for band in zip(*(x.split(count) for x in inputs), strict=True)]
+        return [
+            fused(*band) for band in zip(*(x.split(count) for x in inputs), strict=True)
+        ]
 
     return banded
 
 
 def whole_then_cut(count: int) -> Callable[..., list[mx.array]]:
-    """Return a function that calls the fused kernel once and cuts its result into as many bands."""
+    """Return a function that calls the fused kernel once and cuts its result."""
     return lambda *inputs: fused(*inputs).split(count)
 
 
@@ -197,14 +223,25 @@ table(bands)
 # (:claim:`shape-reuses-kernel`).
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-made = [(count, c) for count, c in zip(BANDS, bands, strict=True) if c.ratio is not None]
-ax.plot([n for n, _ in made], [1e3 * c.candidate_s for _, c in made], "o-", label="a dispatch for each band")
-ax.plot([n for n, _ in made], [1e3 * c.baseline_s for _, c in made], "s--", color="0.4", label="one dispatch, then cut")
+made = [
+    (count, c) for count, c in zip(BANDS, bands, strict=True) if c.ratio is not None
+]
+ax.plot(
+    [n for n, _ in made],
+    [1e3 * c.candidate_s for _, c in made],
+    "o-",
+    label="a dispatch for each band",
+)
+ax.plot(
+    [n for n, _ in made],
+    [1e3 * c.baseline_s for _, c in made],
+    "s--",
+    color="0.4",
+    label="one dispatch, then cut",
+)
 ax.set_xscale("log", base=2)
 ax.set_xticks(BANDS, [str(count) for count in BANDS])
-ax.set_ylim(bottom=0)
-ax.set_xlabel("bands")
-ax.set_ylabel("ms for the whole matrix")
+ax.set(xlabel="bands", ylabel="ms for the whole matrix", ylim=(0, None))
 ax.set_title("One matrix in more and more bands: what dispatches cost")
 ax.legend()
 

@@ -73,7 +73,11 @@ import mlx.core as mx
 print("another process computed an array of shape", result.shape)
 """
 argv = [sys.executable, "-c", PROGRAM, file]
-print(subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout.strip())
+print(
+    subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.strip()
+)
 
 # %%
 # What comes back is not compiled
@@ -83,7 +87,7 @@ print(subprocess.run(argv, capture_output=True, text=True, timeout=60, check=Tru
 
 
 def operations(function: Callable[..., mx.array | tuple[mx.array, ...]]) -> str:
-    """Return the operations that one call of a function leaves to do, changes of shape left out."""
+    """Return the operations that a call leaves to do, changes of shape left out."""
     result, graph = function(x), io.StringIO()
     mx.export_to_dot(graph, *(result if isinstance(result, tuple) else (result,)))
     names = re.findall(r'label ="(\w+)"', graph.getvalue())
@@ -102,7 +106,9 @@ print("compiled again:  ", operations(compiled_again))
 # again gains, and last whether the function has got back to where it was.
 
 
-def first_of(function: Callable[[mx.array], tuple[mx.array]]) -> Callable[[mx.array], mx.array]:
+def first_of(
+    function: Callable[[mx.array], tuple[mx.array]],
+) -> Callable[[mx.array], mx.array]:
     """Return the same function without the tuple around its result."""
     return lambda x: function(x)[0]
 
@@ -125,7 +131,11 @@ times = {
     "imported, compiled again": steps[2].candidate_s,
 }
 figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
-bars = ax.barh(list(times), [1e6 * (seconds or 0) for seconds in times.values()], color=["0.6", "0.6", "C0", "C0"])
+bars = ax.barh(
+    list(times),
+    [1e6 * (seconds or 0) for seconds in times.values()],
+    color=["0.6", "0.6", "C0", "C0"],
+)
 for bar in (bars[1], bars[3]):
     bar.set_hatch("//")
 ax.invert_yaxis()
@@ -140,8 +150,10 @@ ax.set_title("A function before and after its way through a file")
 # with one size and called with a second one.
 
 
-def verdict(function: Callable[[mx.array], mx.array], first: mx.array, second: mx.array) -> str:
-    """Export shapeless with one size and say how the imported function does on another."""
+def verdict(
+    function: Callable[[mx.array], mx.array], first: mx.array, second: mx.array
+) -> str:
+    """Export shapeless with one size; say how the imported function does on another."""
     mx.export_function(file, function, first, shapeless=True)
     try:
         (seen,) = mx.import_function(file)(second)
@@ -156,15 +168,32 @@ def verdict(function: Callable[[mx.array], mx.array], first: mx.array, second: m
 
 CASES = {
     "the network above": (network, x, mx.ones((48, 64))),
-    "abs, of a scalar, then a vector (#2596)": (mx.abs, mx.array(0.0), mx.array([-1.0, -2.0])),
-    "product with one length more (#2607)": (lambda x: x @ weight, mx.ones((1, 40, 64)), mx.ones((1, 248, 64))),
-    "sum of rows / x.shape[0]": (lambda x: x.sum(axis=0) / x.shape[0], x, mx.ones((48, 64))),
+    "abs, of a scalar, then a vector (#2596)": (
+        mx.abs,
+        mx.array(0.0),
+        mx.array([-1.0, -2.0]),
+    ),
+    "product with one length more (#2607)": (
+        lambda x: x @ weight,
+        mx.ones((1, 40, 64)),
+        mx.ones((1, 248, 64)),
+    ),
+    "sum of rows / x.shape[0]": (
+        lambda x: x.sum(axis=0) / x.shape[0],
+        x,
+        mx.ones((48, 64)),
+    ),
     "mean of rows": (lambda x: x.mean(axis=0), x, mx.ones((48, 64))),
     "the first ten rows, x[:10]": (lambda x: x[:10], x, mx.ones((48, 64))),
 }
 
 
-print(Table(("exported shapeless", "second size"), tuple((name, verdict(*case)) for name, case in CASES.items())))
+print(
+    Table(
+        ("exported shapeless", "second size"),
+        tuple((name, verdict(*case)) for name, case in CASES.items()),
+    )
+)
 
 # %%
 # The verdicts are those of the MLX that made this page. The first question's case raises because ``shapeless`` has never
@@ -180,7 +209,9 @@ with mx.exporter(file, network) as export:
         export(mx.ones((rows, 64)))
 several = mx.compile(mx.import_function(file))
 for rows in SIZES:
-    assert mx.allclose(several(mx.ones((rows, 64)))[0], network(mx.ones((rows, 64))), atol=1e-5)
+    assert mx.allclose(
+        several(mx.ones((rows, 64)))[0], network(mx.ones((rows, 64))), atol=1e-5
+    )
 print("one file,", len(SIZES), "sizes")
 folder.cleanup()
 

@@ -32,7 +32,7 @@ def product(a: mx.array, v: mx.array) -> mx.array:
 
 
 def orthonormalize(z: mx.array) -> mx.array:
-    """Gram–Schmidt: take away from each column what the earlier ones cover, then scale it to length 1."""
+    """Gram–Schmidt: rid each column of what the earlier ones cover, scale it to 1."""
     basis = mx.zeros_like(z)
     for j in range(z.shape[1]):
         column = z[:, j]
@@ -49,7 +49,7 @@ ITERATIONS = 3
 
 
 def leading_directions(a: mx.array, v: mx.array) -> mx.array:
-    """Return k orthonormal columns that span the leading directions of A (m × n), from a trial V (n × k)."""
+    """Return k orthonormal columns, A's leading directions (n × k), from a trial V."""
     for _ in range(ITERATIONS):
         v = orthonormalize(product(a, v))
     return v
@@ -66,7 +66,9 @@ def largest(x: mx.array) -> float:
 
 
 k = 32
-a = mx.random.normal((512, k), key=mx.random.key(0)) @ mx.random.normal((k, 256), key=mx.random.key(1))
+a = mx.random.normal((512, k), key=mx.random.key(0)) @ mx.random.normal(
+    (k, 256), key=mx.random.key(1)
+)
 v = mx.random.normal((256, k), key=mx.random.key(2))
 found = leading_directions(a, v)
 assert largest(found.T @ found - mx.eye(k)) < 1e-2
@@ -87,8 +89,13 @@ def operations(result: mx.array) -> int:
 
 
 print("operations          plain  compiled")
-for function, inputs in ((product, (a, v)), (orthonormalize, (v,)), (leading_directions, (a, v))):
-    plain, compiled = operations(function(*inputs)), operations(mx.compile(function)(*inputs))
+for function, inputs in (
+    (product, (a, v)),
+    (orthonormalize, (v,)),
+    (leading_directions, (a, v)),
+):
+    plain = operations(function(*inputs))
+    compiled = operations(mx.compile(function)(*inputs))
     print(f"{function.__name__:18}  {plain:5}  {compiled:8}")
 
 # %%
@@ -99,10 +106,14 @@ for function, inputs in ((product, (a, v)), (orthonormalize, (v,)), (leading_dir
 # ------------------
 
 z = product(a, v)
-whole = compare("svd-whole", leading_directions, mx.compile(leading_directions), a, v, atol=1e-3)
+whole = compare(
+    "svd-whole", leading_directions, mx.compile(leading_directions), a, v, atol=1e-3
+)
 parts = [
     compare("svd-product", product, mx.compile(product), a, v, rtol=1e-3),
-    compare("svd-gram-schmidt", orthonormalize, mx.compile(orthonormalize), z, atol=1e-4),
+    compare(
+        "svd-gram-schmidt", orthonormalize, mx.compile(orthonormalize), z, atol=1e-4
+    ),
     whole,
 ]
 table(parts)
@@ -116,7 +127,9 @@ compiled = [1e3 * n * part.candidate_s for n, part in zip(COUNTS, parts, strict=
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.bar([i - 0.2 for i in range(3)], plain, 0.4, label="plain")
 ax.bar([i + 0.2 for i in range(3)], compiled, 0.4, hatch="//", label="compiled")
-ax.set_xticks(range(3), [f"{ITERATIONS} products", f"{ITERATIONS} Gram–Schmidt", "whole loop"])
+ax.set_xticks(
+    range(3), [f"{ITERATIONS} products", f"{ITERATIONS} Gram–Schmidt", "whole loop"]
+)
 ax.set_ylabel("ms")
 ax.set_title("Where the time of the power iteration goes, plain and compiled")
 ax.legend()
@@ -162,7 +175,14 @@ else:
 # %%
 # Both sides are compiled this time; the ratio is that of the algorithms.
 
-compare("svd-qr", mx.compile(leading_directions), mx.compile(leading_directions_by_qr), a, v, atol=1e-3)
+compare(
+    "svd-qr",
+    mx.compile(leading_directions),
+    mx.compile(leading_directions_by_qr),
+    a,
+    v,
+    atol=1e-3,
+)
 
 # %%
 # A cache of compiled functions?
@@ -191,7 +211,10 @@ problems = [(mx.ones((m, n)), mx.ones((n, columns))) for m, n, columns in sizes]
 mx.eval(problems)
 mx.eval([step_from_dictionary(*problem) for problem in problems])
 print(watched)
-print(f"{len(sizes)} calls, {len(set(sizes))} sizes, {len(wrappers)} entries in the dictionary")
+print(
+    f"{len(sizes)} calls, {len(set(sizes))} sizes, "
+    f"{len(wrappers)} entries in the dictionary"
+)
 
 # %%
 # One trace a size, as it should be. If there are more entries than sizes, it was not the dictionary
@@ -277,7 +300,10 @@ def product_by_kernel(a: mx.array, v: mx.array) -> mx.array:
 
 assert largest(product_by_kernel(a, v) - product(a, v)) < 1e-2 * largest(product(a, v))
 if KERNEL is None:
-    print("Custom kernels need a GPU. The same wrapper is measured around two matrix products instead.")
+    print(
+        "Custom kernels need a GPU. "
+        "The same wrapper is measured around two matrix products instead."
+    )
 else:
     print("The second of the two products is the custom kernel.")
 
@@ -286,7 +312,14 @@ else:
 # all that compiling can save is the wrapper's own work, which should be next to nothing
 # (:claim:`kernel-wrapper-parity`).
 
-compare("svd-kernel-wrapper", product_by_kernel, mx.compile(product_by_kernel), a, v, rtol=1e-3)
+compare(
+    "svd-kernel-wrapper",
+    product_by_kernel,
+    mx.compile(product_by_kernel),
+    a,
+    v,
+    rtol=1e-3,
+)
 
 # %%
 # What to take away

@@ -32,7 +32,9 @@ from compile_guide.tracing import watch
 # if some places of the cache are empty, a mask.
 
 ON_GPU = mx.default_device() == mx.gpu
-WIDTH, HEADS, LAYERS, VOCABULARY, CAPACITY = (1024, 16, 2, 256, 64) if ON_GPU else (64, 4, 2, 256, 64)
+WIDTH, HEADS, LAYERS, VOCABULARY, CAPACITY = (
+    (1024, 16, 2, 256, 64) if ON_GPU else (64, 4, 2, 256, 64)
+)
 PROMPT, ANSWER = [72, 101, 108, 108, 111], 24
 
 Store = Callable[[int, mx.array, mx.array], tuple[mx.array, mx.array, mx.array | None]]
@@ -41,14 +43,17 @@ Store = Callable[[int, mx.array, mx.array], tuple[mx.array, mx.array, mx.array |
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.to_heads, self.from_heads = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH, bias=False)
-        self.widen, self.narrow = nn.Linear(WIDTH, 2 * WIDTH, bias=False), nn.Linear(2 * WIDTH, WIDTH, bias=False)
+        self.to_heads = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.from_heads = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.widen = nn.Linear(WIDTH, 2 * WIDTH, bias=False)
+        self.narrow = nn.Linear(2 * WIDTH, WIDTH, bias=False)
 
 
 class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.tokens, self.positions = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(CAPACITY, WIDTH)
+        self.tokens = nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = nn.Embedding(CAPACITY, WIDTH)
         self.layers = [Layer() for _ in range(LAYERS)]
         self.to_scores = nn.Linear(WIDTH, VOCABULARY, bias=False)
 
@@ -59,7 +64,9 @@ class Decoder(nn.Module):
             query, key, value = layer.to_heads(x).reshape(3, 1, HEADS, 1, -1)
             keys, values, mask = store(number, key, value)
             scale = (WIDTH // HEADS) ** -0.5
-            mixed = mx.fast.scaled_dot_product_attention(query, keys, values, scale=scale, mask=mask)
+            mixed = mx.fast.scaled_dot_product_attention(
+                query, keys, values, scale=scale, mask=mask
+            )
             x = x + layer.from_heads(mixed.reshape(1, WIDTH))
             widened = layer.widen(x)
             x = x + layer.narrow(widened * mx.sigmoid(widened))
@@ -68,7 +75,8 @@ class Decoder(nn.Module):
 
 mx.random.seed(3)
 model = Decoder()
-model.apply(lambda weight: 3 * weight)  # larger weights make an untrained model less monotonous
+# larger weights make an untrained model less monotonous
+model.apply(lambda weight: 3 * weight)
 mx.eval(model.state)
 
 # %%
@@ -84,7 +92,9 @@ def grow(token: mx.array, cache: Cache) -> tuple[mx.array, Cache]:
     """Return the next token, and the cache with one entry more."""
     longer: Cache = {"keys": [], "values": []}
 
-    def store(number: int, key: mx.array, value: mx.array) -> tuple[mx.array, mx.array, None]:
+    def store(
+        number: int, key: mx.array, value: mx.array
+    ) -> tuple[mx.array, mx.array, None]:
         for name, new in (("keys", key), ("values", value)):
             longer[name].append(mx.concatenate([cache[name][number], new], axis=2))
         return longer["keys"][number], longer["values"][number], None
@@ -94,9 +104,11 @@ def grow(token: mx.array, cache: Cache) -> tuple[mx.array, Cache]:
 
 
 def empty(length: int) -> Cache:
-    """Return a cache with so many places, (1, heads, length, width of a head) for each layer."""
+    """Return a cache with ``length`` places, (1, heads, length, head width) a layer."""
     shape = (1, HEADS, length, WIDTH // HEADS)
-    return {name: [mx.zeros(shape) for _ in range(LAYERS)] for name in ("keys", "values")}
+    return {
+        name: [mx.zeros(shape) for _ in range(LAYERS)] for name in ("keys", "values")
+    }
 
 
 # %%
@@ -107,13 +119,17 @@ def empty(length: int) -> Cache:
 
 
 def write(token: mx.array, cache: Cache, offset: mx.array) -> tuple[mx.array, Cache]:
-    """Return the next token, and the cache with an entry at ``offset``, an array of shape (1,)."""
+    """Return the next token, and the cache with an entry at ``offset``, shape (1,)."""
     written: Cache = {"keys": [], "values": []}
     mask = mx.arange(CAPACITY) <= offset
 
-    def store(number: int, key: mx.array, value: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+    def store(
+        number: int, key: mx.array, value: mx.array
+    ) -> tuple[mx.array, mx.array, mx.array]:
         for name, new in (("keys", key), ("values", value)):
-            written[name].append(mx.slice_update(cache[name][number], new, offset, axes=(2,)))
+            written[name].append(
+                mx.slice_update(cache[name][number], new, offset, axes=(2,))
+            )
         return written["keys"][number], written["values"][number], mask
 
     return model.next_token(token, offset, store), written
@@ -130,7 +146,8 @@ Step = Callable[[mx.array, Cache, mx.array], tuple[mx.array, Cache]]
 def read_and_answer(step: Step, cache: Cache) -> mx.array:
     """Feed the prompt, then write the answer; return its tokens."""
     written = []
-    token = mx.array(PROMPT[:1], mx.uint32)  # the dtype of argmax: another one would be a second trace
+    # the dtype of argmax: another one would be a second trace
+    token = mx.array(PROMPT[:1], mx.uint32)
     for place in range(len(PROMPT) + ANSWER - 1):
         token, cache = step(token, cache, mx.array([place]))
         if place + 1 < len(PROMPT):
@@ -189,7 +206,9 @@ def compiled_with_number() -> mx.array:
         return answer
 
     fast_step = mx.compile(step)
-    return read_and_answer(lambda token, cache, _: fast_step(token, cache), empty(CAPACITY))
+    return read_and_answer(
+        lambda token, cache, _: fast_step(token, cache), empty(CAPACITY)
+    )
 
 
 stuck = compiled_with_number().tolist()
@@ -198,9 +217,30 @@ print("stuck:   ", *stuck)
 assert stuck != expected
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
-ax.step(range(ANSWER), expected, where="mid", color="C0", linewidth=5, alpha=0.4, label="plain")
-ax.step(range(ANSWER), compiled_fixed().tolist(), where="mid", color="C0", label="compiled, offset as an array")
-ax.step(range(ANSWER), stuck, where="mid", color="C1", linestyle="--", label="compiled, offset as a number")
+ax.step(
+    range(ANSWER),
+    expected,
+    where="mid",
+    color="C0",
+    linewidth=5,
+    alpha=0.4,
+    label="plain",
+)
+ax.step(
+    range(ANSWER),
+    compiled_fixed().tolist(),
+    where="mid",
+    color="C0",
+    label="compiled, offset as an array",
+)
+ax.step(
+    range(ANSWER),
+    stuck,
+    where="mid",
+    color="C1",
+    linestyle="--",
+    label="compiled, offset as a number",
+)
 ax.set_xlabel("place in the answer")
 ax.set_ylabel("token")
 ax.set_title("Tokens written: with a frozen offset the model loses its place")

@@ -45,17 +45,22 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before_attention, self.before_feeding = nn.RMSNorm(WIDTH), nn.RMSNorm(WIDTH)
+        self.before_attention = nn.RMSNorm(WIDTH)
+        self.before_feeding = nn.RMSNorm(WIDTH)
         self.to_heads = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
         self.from_heads = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.gate, self.widen = (nn.Linear(WIDTH, 3 * WIDTH, bias=False) for _ in range(2))
+        self.gate, self.widen = (
+            nn.Linear(WIDTH, 3 * WIDTH, bias=False) for _ in range(2)
+        )
         self.narrow = nn.Linear(3 * WIDTH, WIDTH, bias=False)
 
     def attend(self, x: mx.array) -> mx.array:
         heads = self.to_heads(x).reshape(BATCH, TOKENS, 3 * HEADS, -1).swapaxes(1, 2)
         queries, keys, values = mx.split(heads, 3, axis=1)
         scale = (WIDTH // HEADS) ** -0.5
-        mixed = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask="causal")
+        mixed = mx.fast.scaled_dot_product_attention(
+            queries, keys, values, scale=scale, mask="causal"
+        )
         return self.from_heads(mixed.swapaxes(1, 2).flatten(2))
 
     def feed(self, x: mx.array) -> mx.array:
@@ -75,7 +80,9 @@ def make_block() -> Block:
     return block
 
 
-x, target = (mx.random.normal((BATCH, TOKENS, WIDTH), key=mx.random.key(i)) for i in (0, 1))
+x, target = (
+    mx.random.normal((BATCH, TOKENS, WIDTH), key=mx.random.key(i)) for i in (0, 1)
+)
 mx.eval(x, target)
 
 # %%
@@ -126,7 +133,11 @@ def training_step(compiled: bool) -> Call:
     return lambda: (run(), block.parameters(), optimizer.state)
 
 
-PARTS = {"forward": forward, "forward and backward": gradients, "whole step": training_step}
+PARTS = {
+    "forward": forward,
+    "forward and backward": gradients,
+    "whole step": training_step,
+}
 
 # %%
 # ``x`` and ``target`` are closed over here. They are evaluated and don't change, so that is as good as passing them.
@@ -136,7 +147,17 @@ PARTS = {"forward": forward, "forward and backward": gradients, "whole step": tr
 # Before anything is timed: how many operations does MLX have to start, and how many of them are products? A fused kernel is
 # one operation, whatever it holds.
 
-VIEWS = ("Broadcast", "Reshape", "Transpose", "Split", "Flatten", "Unflatten", "ExpandDims", "Squeeze", "Slice")
+VIEWS = (
+    "Broadcast",
+    "Reshape",
+    "Transpose",
+    "Split",
+    "Flatten",
+    "Unflatten",
+    "ExpandDims",
+    "Squeeze",
+    "Slice",
+)
 
 
 def kind(name: str) -> str:
@@ -146,7 +167,7 @@ def kind(name: str) -> str:
 
 
 def operations(call: Call) -> Counter[str]:
-    """Count the operations of one call by kind; views of an array, which compute nothing, are left out."""
+    """Count a call's operations by kind, without views: these compute nothing."""
     text = io.StringIO()
     mx.export_to_dot(text, *(array for _, array in tree_flatten(call())))
     names = re.findall(r'label ?= ?"(\w+)", shape ?= ?rectangle', text.getvalue())
@@ -154,11 +175,18 @@ def operations(call: Call) -> Counter[str]:
 
 
 counts = {
-    (part, way): operations(make(way == "compiled")) for part, make in PARTS.items() for way in ("plain", "compiled")
+    (part, way): operations(make(way == "compiled"))
+    for part, make in PARTS.items()
+    for way in ("plain", "compiled")
 }
 KINDS = ("product", "fused", "other")
-rows = [(part, way, *(str(count[kind]) for kind in KINDS)) for (part, way), count in counts.items()]
-Table(("what", "how", "matrix products", "fused kernels", "other operations"), tuple(rows))
+rows = [
+    (part, way, *(str(count[kind]) for kind in KINDS))
+    for (part, way), count in counts.items()
+]
+Table(
+    ("what", "how", "matrix products", "fused kernels", "other operations"), tuple(rows)
+)
 
 # %%
 # Compiling leaves each product as it is (:claim:`matmul-stops`), and joins what lies between two of them
@@ -176,7 +204,14 @@ Table(("what", "how", "matrix products", "fused kernels", "other operations"), t
 def compare_part(name: str, make: Callable[[bool], Call]) -> Comparison:
     plain, compiled = (lambda: make(False)), (lambda: make(True))
     atol = 1e-3 if make is training_step else 1e-4
-    return compare(f"block-{name.replace(' ', '-')}", plain, compiled, fresh=True, rtol=1e-3, atol=atol)
+    return compare(
+        f"block-{name.replace(' ', '-')}",
+        plain,
+        compiled,
+        fresh=True,
+        rtol=1e-3,
+        atol=atol,
+    )
 
 
 parts = [compare_part(name, make) for name, make in PARTS.items()]
@@ -185,7 +220,9 @@ table(parts)
 # %%
 # What compiling gains in time, it gains in the operations that have gone. So put both into one picture:
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6), layout="constrained", sharey=True)
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8.4, 3.6), layout="constrained", sharey=True
+)
 labels = [f"{part}, {way}" for part, way in counts]
 done = [0.0] * len(labels)
 for number, of_kind in enumerate(KINDS):
@@ -193,12 +230,18 @@ for number, of_kind in enumerate(KINDS):
     left.barh(labels, lengths, left=done, color=f"C{number}", label=of_kind)
     done = [a + b for a, b in zip(done, lengths, strict=True)]
 times = [seconds for c in parts for seconds in (c.baseline_s, c.candidate_s)]
-right.barh(labels, [1e3 * (seconds or 0) for seconds in times], color=["0.7", "C3"] * len(parts))
+right.barh(
+    labels,
+    [1e3 * (seconds or 0) for seconds in times],
+    color=["0.7", "C3"] * len(parts),
+)
 left.invert_yaxis()
 left.set_xlabel("operations")
 right.set_xlabel("time, ms")
 left.legend(fontsize="small")
-figure.suptitle("A transformer block: the operations that compiling removes, and the time")
+figure.suptitle(
+    "A transformer block: the operations that compiling removes, and the time"
+)
 
 # %%
 # The step as a whole: :measured:`block-whole-step.ratio`; the forward pass alone: :measured:`block-forward.ratio`. The first

@@ -33,17 +33,21 @@ from compile_guide.tracing import watch
 
 
 def scores(queries: mx.array, vectors: mx.array, lengths: mx.array) -> mx.array:
-    """Return squared distances less q·q, (queries, vectors); the smallest is the nearest."""
+    """Return squared distances less q·q, (queries, vectors): smaller is nearer."""
     return lengths - 2 * (queries @ vectors.T)
 
 
-def nearest(queries: mx.array, vectors: mx.array, lengths: mx.array, k: int) -> tuple[mx.array, mx.array]:
-    """Return the k smallest scores of each query, in order, and the places of their vectors."""
+def nearest(
+    queries: mx.array, vectors: mx.array, lengths: mx.array, k: int
+) -> tuple[mx.array, mx.array]:
+    """Return each query's k smallest scores, in order, and their vectors' places."""
     found = scores(queries, vectors, lengths)
     places = mx.argpartition(found, k - 1, axis=1)[:, :k]
     best = mx.take_along_axis(found, places, axis=1)
     order = mx.argsort(best, axis=1)
-    return mx.take_along_axis(best, order, axis=1), mx.take_along_axis(places, order, axis=1)
+    return mx.take_along_axis(best, order, axis=1), mx.take_along_axis(
+        places, order, axis=1
+    )
 
 
 # %%
@@ -71,7 +75,9 @@ for query, mine in zip(queries[:3], places[:3], strict=True):
 # small ones.
 
 
-def search(queries: mx.array, vectors: mx.array, lengths: mx.array) -> tuple[mx.array, mx.array]:
+def search(
+    queries: mx.array, vectors: mx.array, lengths: mx.array
+) -> tuple[mx.array, mx.array]:
     return nearest(queries, vectors, lengths, K)
 
 
@@ -89,9 +95,18 @@ table(parts)
 figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
 plain = [1e3 * (part.baseline_s or 0) for part in parts]
 compiled = [1e3 * (part.candidate_s or 0) for part in parts]
-for side, (label, (first, whole)) in enumerate({"plain": plain, "compiled": compiled}.items()):
+for side, (label, (first, whole)) in enumerate(
+    {"plain": plain, "compiled": compiled}.items()
+):
     ax.barh(side, first, color=f"C{side}", label=f"scores, {label}")
-    ax.barh(side, max(0, whole - first), left=first, color=f"C{side}", alpha=0.4, label=f"choosing the best, {label}")
+    ax.barh(
+        side,
+        max(0, whole - first),
+        left=first,
+        color=f"C{side}",
+        alpha=0.4,
+        label=f"choosing the best, {label}",
+    )
 ax.set_yticks((0, 1), ("plain", "compiled"))
 ax.invert_yaxis()
 ax.set_xlabel("ms for one search")
@@ -121,7 +136,9 @@ watched = watch(search)
 fast_search = mx.compile(watched)
 cut = [fast_search(*collection)[1][:, :k] for k in WISHES]
 print("k fixed:      ", watched.traces, "trace for", len(WISHES), "searches")
-assert all(mx.array_equal(mine, wanted) for mine, wanted in zip(cut, exactly, strict=True))
+assert all(
+    mx.array_equal(mine, wanted) for mine, wanted in zip(cut, exactly, strict=True)
+)
 
 # %%
 # A collection of any size
@@ -133,13 +150,17 @@ assert all(mx.array_equal(mine, wanted) for mine, wanted in zip(cut, exactly, st
 Best = tuple[mx.array, mx.array]
 
 
-def block_step(best: Best, queries: mx.array, vectors: mx.array, lengths: mx.array, start: mx.array) -> Best:
-    """Merge the best so far with those of one block, whose first vector has the place ``start``."""
+def block_step(
+    best: Best, queries: mx.array, vectors: mx.array, lengths: mx.array, start: mx.array
+) -> Best:
+    """Merge the best so far with those of a block that begins at place ``start``."""
     values, places = nearest(queries, vectors, lengths, K)
     values = mx.concatenate([best[0], values], axis=1)
     places = mx.concatenate([best[1], places.astype(mx.int32) + start], axis=1)
     order = mx.argsort(values, axis=1)[:, :K]
-    return mx.take_along_axis(values, order, axis=1), mx.take_along_axis(places, order, axis=1)
+    return mx.take_along_axis(values, order, axis=1), mx.take_along_axis(
+        places, order, axis=1
+    )
 
 
 BLOCK = 1024
@@ -148,10 +169,14 @@ BLOCK = 1024
 def in_blocks(vectors: mx.array) -> list[tuple[mx.array, mx.array, mx.array]]:
     """Cut a collection into blocks: their vectors, lengths and starts."""
     missing = -len(vectors) % BLOCK
-    lengths = mx.concatenate([mx.sum(vectors * vectors, axis=1), mx.full((missing,), mx.inf)])
+    lengths = mx.concatenate(
+        [mx.sum(vectors * vectors, axis=1), mx.full((missing,), mx.inf)]
+    )
     filled = mx.concatenate([vectors, mx.zeros((missing, WIDTH))])
     starts = range(0, len(filled), BLOCK)
-    blocks = [(filled[n : n + BLOCK], lengths[n : n + BLOCK], mx.array(n)) for n in starts]
+    blocks = [
+        (filled[n : n + BLOCK], lengths[n : n + BLOCK], mx.array(n)) for n in starts
+    ]
     mx.eval(blocks)
     return blocks
 
@@ -189,7 +214,13 @@ def in_a_loop(step: Callable[..., Best]) -> Callable[[mx.array], Best]:
     return run
 
 
-compare("search-blocks", in_a_loop(block_step), in_a_loop(mx.compile(block_step)), queries, **loose)
+compare(
+    "search-blocks",
+    in_a_loop(block_step),
+    in_a_loop(mx.compile(block_step)),
+    queries,
+    **loose,
+)
 
 # %%
 # What to take away

@@ -50,7 +50,10 @@ assert check_shapeless(mean_of_words, text(4, 8), text(6, 8)).outcome == WRONG
 # ``x.shape[0]`` is a Python number. It was read when the function was traced, and every later text is divided by the
 # first one's length (:claim:`shapeless-divide-by-length`). With ``mean`` nobody reads a length:
 
-assert check_shapeless(lambda x: mx.mean(x, axis=0), text(4, 8), text(6, 8)).outcome == RIGHT
+assert (
+    check_shapeless(lambda x: mx.mean(x, axis=0), text(4, 8), text(6, 8)).outcome
+    == RIGHT
+)
 
 # %%
 # A whole model's worth
@@ -108,7 +111,12 @@ PIECES: list[Function] = [
 # grow. No axis shrinks: where a trace is wrong for a smaller size, it may write beyond an array's end, which is nothing
 # to try in a process that one needs. The helper refuses it.
 
-FIRST, SECOND = text(4, 8), {"more words": text(6, 8), "more features": text(4, 12), "more of both": text(6, 12)}
+FIRST = text(4, 8)
+SECOND = {
+    "more words": text(6, 8),
+    "more features": text(4, 12),
+    "more of both": text(6, 12),
+}
 
 
 def row(function: Function) -> list[Check]:
@@ -117,7 +125,9 @@ def row(function: Function) -> list[Check]:
 
 
 found = {function.__name__: row(function) for function in PIECES}
-outcomes = tuple((name, *(check.outcome for check in checks)) for name, checks in found.items())
+outcomes = tuple(
+    (name, *(check.outcome for check in checks)) for name, checks in found.items()
+)
 print(Table(("function", *SECOND), outcomes))
 assert found["attention"][2].outcome == RIGHT
 
@@ -133,18 +143,28 @@ for name in ("with_positions", "last_word", "two_heads", "without_first"):
 
 SEVERITY = [RIGHT, "throws at the first call", "throws on the second size", WRONG]
 LETTERS, COLORS = "✓12✗", ["#9fd6a8", "#f2e2a0", "#f2c078", "#d9534f"]
-severities = [[SEVERITY.index(check.outcome) for check in checks] for checks in found.values()]
+severities = [
+    [SEVERITY.index(check.outcome) for check in checks] for checks in found.values()
+]
 figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 ax.imshow(severities, cmap=ListedColormap(COLORS), vmin=0, vmax=3, aspect="auto")
 for place, line in enumerate(severities):
     for column, severity in enumerate(line):
-        ax.text(column, place, LETTERS[severity], ha="center", va="center", color="black")
-ax.set_xticks(range(len(SECOND)), [f"{name}\n(4, 8) → {x.shape}" for name, x in SECOND.items()])
+        ax.text(
+            column, place, LETTERS[severity], ha="center", va="center", color="black"
+        )
+ax.set_xticks(
+    range(len(SECOND)), [f"{name}\n(4, 8) → {x.shape}" for name, x in SECOND.items()]
+)
 ax.set_yticks(range(len(found)), list(found))
 keys = [plt.Rectangle((0, 0), 1, 1, color=color) for color in COLORS]
-words = [f"{letter} {outcome}" for letter, outcome in zip(LETTERS, SEVERITY, strict=True)]
+words = [
+    f"{letter} {outcome}" for letter, outcome in zip(LETTERS, SEVERITY, strict=True)
+]
 figure.legend(keys, words, loc="outside lower center", ncols=2)
-ax.set_title("Nine pieces of a text model, compiled shapeless and called with a larger text")
+ax.set_title(
+    "Nine pieces of a text model, compiled shapeless and called with a larger text"
+)
 
 # %%
 # Mended

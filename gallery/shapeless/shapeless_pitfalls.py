@@ -36,9 +36,12 @@ def gated(x: mx.array) -> mx.array:
 
 
 def batches_with(distinct: int, count: int = 64, width: int = 8) -> list[mx.array]:
-    """Return ``count`` texts of shape (length, width), about 64 long, with so many different lengths."""
+    """Return ``count`` texts (length, width), about 64 long, of so many lengths."""
     lengths = [64 - distinct // 2 + i % distinct for i in range(count)]
-    batches = [mx.random.normal((length, width), key=mx.random.key(i)) for i, length in enumerate(lengths)]
+    batches = [
+        mx.random.normal((length, width), key=mx.random.key(i))
+        for i, length in enumerate(lengths)
+    ]
     mx.eval(batches)
     return batches
 
@@ -69,7 +72,9 @@ DISTINCT = (1, 4, 16, 64)
 streams = {distinct: batches_with(distinct) for distinct in DISTINCT}
 results = [way(streams[64]) for way in (not_compiled, compiled, compiled_shapeless)]
 for expected, seen, seen_shapeless in zip(*results, strict=True):
-    assert mx.allclose(seen, expected, atol=1e-5) and mx.allclose(seen_shapeless, expected, atol=1e-5)
+    assert mx.allclose(seen, expected, atol=1e-5) and mx.allclose(
+        seen_shapeless, expected, atol=1e-5
+    )
 
 # %%
 # How many traces
@@ -82,13 +87,15 @@ def count_traces(batches: list[mx.array], shapeless: bool) -> int:
     watched = watch(gated)
     step = mx.compile(watched, shapeless=shapeless)
     for x in batches:
-        step(x)  # a call traces; nothing is computed before somebody asks for the values
+        # a call traces; nothing is computed before somebody asks for the values
+        step(x)
     return watched.traces
 
 
 print("lengths among 64 batches   traces compiled   traces shapeless")
 for distinct, batches in streams.items():
-    print(f"{distinct:24}   {count_traces(batches, False):15}   {count_traces(batches, True):16}")
+    for_each, for_all = count_traces(batches, False), count_traces(batches, True)
+    print(f"{distinct:24}   {for_each:15}   {for_all:16}")
 
 # %%
 # Sizes alone are free (:claim:`shapeless-keeps-trace`). Another dtype is traced again
@@ -98,7 +105,13 @@ for distinct, batches in streams.items():
 
 watched = watch(gated)
 step = mx.compile(watched, shapeless=True)
-for x in (mx.ones(3), mx.ones(5), mx.ones((5, 2)), mx.ones((5, 2), mx.float16), mx.ones(7)):
+for x in (
+    mx.ones(3),
+    mx.ones(5),
+    mx.ones((5, 2)),
+    mx.ones((5, 2), mx.float16),
+    mx.ones(7),
+):
     step(x)
 print(watched)
 
@@ -107,7 +120,10 @@ print(watched)
 # --------------------
 # The same number of batches each time, with more and more different lengths among them.
 
-comparisons = [compare(f"shapeless-distinct-{n}", compiled, compiled_shapeless, streams[n]) for n in DISTINCT]
+comparisons = [
+    compare(f"shapeless-distinct-{n}", compiled, compiled_shapeless, streams[n])
+    for n in DISTINCT
+]
 table(comparisons)
 
 # %%
@@ -127,9 +143,21 @@ def microseconds(seconds: list[float]) -> list[float]:
 
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.plot(DISTINCT, microseconds([c.baseline_s for c in comparisons]), "o-", label="compiled for each shape")
-ax.plot(DISTINCT, microseconds([c.candidate_s for c in comparisons]), "s--", label="compiled once, shapeless")
-ax.axhline(microseconds([eager.baseline_s])[0], color="C2", linestyle=":", label="not compiled")
+ax.plot(
+    DISTINCT,
+    microseconds([c.baseline_s for c in comparisons]),
+    "o-",
+    label="compiled for each shape",
+)
+ax.plot(
+    DISTINCT,
+    microseconds([c.candidate_s for c in comparisons]),
+    "s--",
+    label="compiled once, shapeless",
+)
+ax.axhline(
+    microseconds([eager.baseline_s])[0], color="C2", linestyle=":", label="not compiled"
+)
 ax.set_xscale("log", base=2)
 ax.set_xticks(DISTINCT, [str(n) for n in DISTINCT])
 ax.set_ylim(bottom=0)
@@ -141,8 +169,11 @@ ax.legend()
 # %%
 # The reshape that remembers
 # --------------------------
-# This function merges the first two axes. It reads their sizes in Python, so they are ordinary numbers
-# at the time of the trace, and stay what they were.
+# When MLX let more operations be shapeless, two were called dangerous, reshaping and broadcasting, because
+# the graph holds the shape of their result as it was
+# (`ml-explore/mlx#1653 <https://github.com/ml-explore/mlx/pull/1653>`__). Here is the first, the second will
+# follow. This function merges the first two axes. It reads their sizes in Python, so they are ordinary
+# numbers at the time of the trace, and stay what they were.
 
 
 def merge_by_hand(x: mx.array) -> mx.array:
@@ -205,13 +236,19 @@ PATTERNS = {
     "x.reshape(x.shape[0], -1)": lambda x: x.reshape(x.shape[0], -1),
     "x[0]": lambda x: x[0],
     "x[-1]": lambda x: x[-1],
-    "mx.take(x, mx.array([0, 1]), axis=0)": lambda x: mx.take(x, mx.array([0, 1]), axis=0),
+    "mx.take(x, mx.array([0, 1]), axis=0)": lambda x: mx.take(
+        x, mx.array([0, 1]), axis=0
+    ),
     "x.sum(axis=0) / x.shape[0]": lambda x: x.sum(axis=0) / x.shape[0],
     "mx.diag(x)": lambda x: mx.diag(x),
 }
-small, large = (mx.random.normal(shape, key=mx.random.key(1)) for shape in ((3, 4), (5, 6)))
+small, large = (
+    mx.random.normal(shape, key=mx.random.key(1)) for shape in ((3, 4), (5, 6))
+)
 mx.eval(small, large)
-checks = {text: check_shapeless(function, small, large) for text, function in PATTERNS.items()}
+checks = {
+    text: check_shapeless(function, small, large) for text, function in PATTERNS.items()
+}
 rows = tuple((text, check.outcome, check.seen) for text, check in checks.items())
 print(Table(("compiled shapeless", "verdict", "what was seen"), rows))
 
@@ -284,15 +321,18 @@ mx.eval(result)
 if len(traced) > 1:
     print("not compiled on this machine's CPU")
 else:
-    print("all rows right" if mx.allclose(result, layer(second), atol=1e-4) else "wrong rows")
+    right = mx.allclose(result, layer(second), atol=1e-4)
+    print("all rows right" if right else "wrong rows")
 """
 
 
 def linear_in_a_child(first_rows: int, second_rows: int) -> str:
-    """Compile a linear layer shapeless in a new process, call it with two batches, and say how it ended."""
+    """Compile a linear layer shapeless in a new process; say how two batches end."""
     command = [sys.executable, "-c", LINEAR, str(first_rows), str(second_rows)]
     with TemporaryDirectory() as folder:  # where a core dump would go
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
     return done.stdout.strip() if done.returncode == 0 else "the process died"
 
 
@@ -310,7 +350,8 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     return x @ weight.T + bias
 
 
-weight, bias = mx.random.normal((64, 64), key=mx.random.key(2)), mx.random.normal((64,), key=mx.random.key(3))
+weight = mx.random.normal((64, 64), key=mx.random.key(2))
+bias = mx.random.normal((64,), key=mx.random.key(3))
 step = mx.compile(linear, shapeless=True)
 for rows in (8, 512, 1):
     x = mx.random.normal((rows, 64), key=mx.random.key(rows))

@@ -38,7 +38,9 @@ COUNT, WIDTH = 96, 64
 def draw_lengths(seed: int) -> list[int]:
     """Return the lengths of the texts, in tokens."""
     generator = random.Random(seed)
-    return [min(512, max(4, round(generator.lognormvariate(4, 0.7)))) for _ in range(COUNT)]
+    return [
+        min(512, max(4, round(generator.lognormvariate(4, 0.7)))) for _ in range(COUNT)
+    ]
 
 
 def bucket(length: int) -> int:
@@ -53,7 +55,12 @@ assert all(length <= bucket(length) for length in lengths)
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 for number, edge in enumerate(sorted(buckets)):
     inside = [length for length in lengths if bucket(length) == edge]
-    ax.hist(inside, bins=range(1, 522, 8), color=f"C{number}", label=f"to {edge}: {buckets[edge]} texts")
+    ax.hist(
+        inside,
+        bins=range(1, 522, 8),
+        color=f"C{number}",
+        label=f"to {edge}: {buckets[edge]} texts",
+    )
     ax.axvline(edge, color=f"C{number}", linestyle=":", linewidth=1)
 ax.set_xlim(0, max(lengths) + 16)
 ax.set_xlabel("tokens in a text")
@@ -64,10 +71,16 @@ ax.legend(title="bucket")
 # %%
 # A *bucket* is a length that shorter texts are padded to. In numbers:
 
-print(f"{len(set(lengths))} different lengths among {COUNT} texts, from {min(lengths)} to {max(lengths)}")
+print(
+    f"{len(set(lengths))} different lengths among {COUNT} texts, "
+    f"from {min(lengths)} to {max(lengths)}"
+)
 rows = sum(edge * texts for edge, texts in buckets.items()) / sum(lengths)
 print(f"{len(buckets)} buckets, {rows:.2f} rows computed for each real one")
-Table(("bucket", "texts"), tuple((str(edge), str(buckets[edge])) for edge in sorted(buckets)))
+Table(
+    ("bucket", "texts"),
+    tuple((str(edge), str(buckets[edge])) for edge in sorted(buckets)),
+)
 
 # %%
 # The function
@@ -89,10 +102,16 @@ def pad(x: mx.array, real: mx.array) -> tuple[mx.array, mx.array]:
     return mx.pad(x, [(0, missing), (0, 0)]), mx.pad(real, (0, missing))
 
 
-texts = [(mx.random.normal((n, WIDTH), key=mx.random.key(i)), mx.ones(n, mx.bool_)) for i, n in enumerate(lengths)]
+texts = [
+    (mx.random.normal((n, WIDTH), key=mx.random.key(i)), mx.ones(n, mx.bool_))
+    for i, n in enumerate(lengths)
+]
 padded = [pad(*text) for text in texts]
 mx.eval(texts, padded)
-assert all(mx.allclose(pool(*wide), pool(*text), atol=1e-5) for wide, text in zip(padded, texts, strict=True))
+assert all(
+    mx.allclose(pool(*wide), pool(*text), atol=1e-5)
+    for wide, text in zip(padded, texts, strict=True)
+)
 
 # %%
 # The ways
@@ -125,7 +144,9 @@ def shapeless(pool: Pool = pool) -> list[mx.array]:
 
 expected = not_compiled()
 for way in (as_they_are, in_buckets, shapeless):
-    assert all(mx.allclose(a, b, atol=1e-5) for a, b in zip(way(), expected, strict=True)), way.__name__
+    assert all(
+        mx.allclose(a, b, atol=1e-5) for a, b in zip(way(), expected, strict=True)
+    ), way.__name__
 
 # %%
 # Traces
@@ -135,14 +156,19 @@ for way in (as_they_are, in_buckets, shapeless):
 
 def count_traces(way: Callable[[Pool], list[mx.array]]) -> int:
     watched = watch(pool)
-    way(watched)  # a call traces; nothing is computed before somebody asks for the values
+    # a call traces; nothing is computed before somebody asks for the values
+    way(watched)
     return watched.traces
 
 
 traces = {way: count_traces(way) for way in (as_they_are, in_buckets, shapeless)}
 for way, count in traces.items():
     print(f"{way.__name__:<12}{count:4} trace{'' if count == 1 else 's'}")
-assert traces == {as_they_are: len(set(lengths)), in_buckets: len(buckets), shapeless: 1}
+assert traces == {
+    as_they_are: len(set(lengths)),
+    in_buckets: len(buckets),
+    shapeless: 1,
+}
 
 # %%
 # What a trace leaves behind
@@ -167,7 +193,10 @@ for length in (10, 11, 12):
     new = held_after(step, (x, real)) > before
     before = mx.get_active_memory()
     again = held_after(step, (x, real)) > before
-    print(f"{length} tokens: a new trace holds memory: {new}; a second call holds more: {again}")
+    print(
+        f"{length} tokens: a new trace holds memory: {new}; "
+        f"a second call holds more: {again}"
+    )
 
 # %%
 # Time
@@ -190,12 +219,24 @@ table([plain, bucketed, with_sizes_open])
 ways = {
     "not compiled": (plain.ratio or 0, plain.baseline_peak, 0),
     "as they are": (1, plain.candidate_peak, traces[as_they_are]),
-    "in buckets": (1 / (bucketed.ratio or 1), bucketed.candidate_peak, traces[in_buckets]),
-    "shapeless": (1 / (with_sizes_open.ratio or 1), with_sizes_open.candidate_peak, traces[shapeless]),
+    "in buckets": (
+        1 / (bucketed.ratio or 1),
+        bucketed.candidate_peak,
+        traces[in_buckets],
+    ),
+    "shapeless": (
+        1 / (with_sizes_open.ratio or 1),
+        with_sizes_open.candidate_peak,
+        traces[shapeless],
+    ),
 }
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 bars = ax.barh(list(ways), [time for time, _, _ in ways.values()])
-ax.bar_label(bars, [f"{count} trace{'' if count == 1 else 's'}" for _, _, count in ways.values()], padding=4)
+ax.bar_label(
+    bars,
+    [f"{count} trace{'' if count == 1 else 's'}" for _, _, count in ways.values()],
+    padding=4,
+)
 ax.axvline(1, color="gray", linestyle=":")
 ax.invert_yaxis()
 ax.margins(x=0.2)
@@ -205,7 +246,9 @@ ax.set_title("Time for the stream, by what is done about its lengths")
 # %%
 # The same ways with the peak of memory: all results, and what was needed on the way.
 
-rows_of_ways = tuple((name, str(count), format_bytes(peak)) for name, (_, peak, count) in ways.items())
+rows_of_ways = tuple(
+    (name, str(count), format_bytes(peak)) for name, (_, peak, count) in ways.items()
+)
 Table(("way", "traces", "extra memory"), rows_of_ways)
 
 # %%

@@ -33,7 +33,7 @@ NODES = 64
 
 
 def flow_table(rounds: int) -> mx.array:
-    """Return the flow matrix after 2 ** rounds steps, as a recipe: nothing is computed yet."""
+    """Return the flow matrix after 2 ** rounds steps, as a recipe, not computed yet."""
     flow = mx.random.uniform(shape=(NODES, NODES), key=mx.random.key(0))
     flow = flow / mx.sum(flow, axis=1, keepdims=True)
     mx.eval(flow)
@@ -43,7 +43,7 @@ def flow_table(rounds: int) -> mx.array:
 
 
 def products(*results: mx.array) -> int:
-    """Count the matrix products that have to be computed before these arrays have values."""
+    """Count the matrix products to compute before these arrays have values."""
     dot = io.StringIO()
     mx.export_to_dot(dot, *results)
     return dot.getvalue().count('"Matmul"')
@@ -53,8 +53,14 @@ start = mx.zeros((1, NODES)).at[0, 0].add(1)
 mx.eval(start)
 lazy, ready = flow_table(8), flow_table(8)
 mx.eval(ready)
-assert mx.allclose(mx.sum(start @ ready), mx.array(1.0), atol=0.05)  # GPUs may multiply with fewer digits
-print("products in the recipe:", products(lazy), " in the evaluated table:", products(ready))
+# GPUs may multiply with fewer digits
+assert mx.allclose(mx.sum(start @ ready), mx.array(1.0), atol=0.05)
+print(
+    "products in the recipe:",
+    products(lazy),
+    " in the evaluated table:",
+    products(ready),
+)
 
 # %%
 # Plain and compiled
@@ -78,8 +84,11 @@ def products_in_three_calls(call: Callable[[], mx.array]) -> list[int]:
 
 
 def every_way() -> dict[str, list[int]]:
-    """Try each way to hand the table to a compiled function, each with a recipe of its own."""
-    closed, evaluated, given, held = flow_table(8), flow_table(8), flow_table(8), {"table": flow_table(8)}
+    """Hand the table to a compiled function in each way, each with its own recipe."""
+    closed = flow_table(8)
+    evaluated = flow_table(8)
+    given = flow_table(8)
+    held = {"table": flow_table(8)}
     mx.eval(evaluated)
     from_closure = mx.compile(lambda start: spread(start, closed))
     from_evaluated = mx.compile(lambda start: spread(start, evaluated))
@@ -88,9 +97,15 @@ def every_way() -> dict[str, list[int]]:
     return {
         "plain": products_in_three_calls(lambda: spread(start, lazy)),
         "compiled, closed over": products_in_three_calls(lambda: from_closure(start)),
-        "compiled, evaluated first": products_in_three_calls(lambda: from_evaluated(start)),
-        "compiled, as an argument": products_in_three_calls(lambda: as_argument(start, given)),
-        "compiled, captured by inputs=": products_in_three_calls(lambda: as_capture(start)),
+        "compiled, evaluated first": products_in_three_calls(
+            lambda: from_evaluated(start)
+        ),
+        "compiled, as an argument": products_in_three_calls(
+            lambda: as_argument(start, given)
+        ),
+        "compiled, captured by inputs=": products_in_three_calls(
+            lambda: as_capture(start)
+        ),
     }
 
 
@@ -98,7 +113,11 @@ ways = every_way()
 for way, counts in ways.items():
     print(f"{way:31}", *(f"{count:2}" for count in counts))
 assert ways["compiled, closed over"] == [9, 9, 9]
-assert ways["compiled, as an argument"] == ways["compiled, captured by inputs="] == [9, 1, 1]
+assert (
+    ways["compiled, as an argument"]
+    == ways["compiled, captured by inputs="]
+    == [9, 1, 1]
+)
 
 # %%
 # One line stands out. An argument and a captured array are *inputs*: a call evaluates them, and afterwards they
@@ -114,7 +133,10 @@ fast_spread = mx.compile(lambda start: spread(start, late))
 mx.eval(fast_spread(start))
 mx.eval(late)
 print("products after a late mx.eval: ", products(fast_spread(start)))
-print("products in a call that traces:", products(fast_spread(mx.concatenate([start, start]))))
+print(
+    "products in a call that traces:",
+    products(fast_spread(mx.concatenate([start, start]))),
+)
 
 # %%
 # What it costs
@@ -130,7 +152,9 @@ def compare_recipe(rounds: int) -> Comparison:
     mx.eval(ready)
     with_recipe = mx.compile(lambda start: spread(start, lazy))
     with_values = mx.compile(lambda start: spread(start, ready))
-    return compare(f"lazy-rounds-{rounds}", with_recipe, with_values, start, rtol=1e-3, atol=1e-4)
+    return compare(
+        f"lazy-rounds-{rounds}", with_recipe, with_values, start, rtol=1e-3, atol=1e-4
+    )
 
 
 by_rounds = [compare_recipe(rounds) for rounds in ROUNDS]
@@ -146,8 +170,12 @@ for axes, unit, label, of in (
     (left, 1e6, "µs a call", lambda c: (c.baseline_s, c.candidate_s)),
     (right, 1e-3, "kB held by one call", lambda c: (c.baseline_peak, c.candidate_peak)),
 ):
-    recipe, values = zip(*((unit * a, unit * b) for a, b in (of(c) for _, c in made)), strict=True)
-    axes.plot([n for n, _ in made], recipe, "^--", color="C1", label="recipe closed over")
+    recipe, values = zip(
+        *((unit * a, unit * b) for a, b in (of(c) for _, c in made)), strict=True
+    )
+    axes.plot(
+        [n for n, _ in made], recipe, "^--", color="C1", label="recipe closed over"
+    )
     axes.plot([n for n, _ in made], values, "o-", label="evaluated first")
     axes.set_xlabel("products in the recipe")
     axes.set_ylabel(label)
@@ -177,7 +205,10 @@ for evaluate in (False, True):
     forward = mx.compile(lambda x, model=model: model(x))
     forward(start)
     draws = random_operations(forward(start))
-    print(f"evaluated first: {evaluate!s:5}  random operations in the second call: {draws}")
+    print(
+        f"evaluated first: {evaluate!s:5}  "
+        f"random operations in the second call: {draws}"
+    )
 
 # %%
 # What to take away

@@ -33,7 +33,7 @@ def squash(x: mx.array) -> mx.array:
 
 
 def band_with(inner: Function) -> Function:
-    """Return a function that answers to values of middle size, made from an inner one that it calls twice."""
+    """Return a function for values of middle size, which calls an inner one twice."""
 
     def band(x: mx.array) -> mx.array:
         return inner(4 * x) - inner(x)
@@ -42,7 +42,9 @@ def band_with(inner: Function) -> Function:
 
 
 band = band_with(squash)
-assert mx.allclose(band(mx.array([0.0, 0.5, 100.0])), mx.array([0.0, 0.447214, 0.0]), atol=1e-4)
+assert mx.allclose(
+    band(mx.array([0.0, 0.5, 100.0])), mx.array([0.0, 0.447214, 0.0]), atol=1e-4
+)
 
 # %%
 # Counted
@@ -58,7 +60,7 @@ CHOICES: dict[str, Function] = {
 
 
 def kernel_count(result: mx.array) -> int:
-    """Count what has to run before an array has values; a broadcast only says how to read one."""
+    """Count what has to run for an array's values; broadcasts don't run."""
     dot = io.StringIO()
     mx.export_to_dot(dot, result)
     return dot.getvalue().count("shape=rectangle") - dot.getvalue().count('"Broadcast"')
@@ -90,12 +92,24 @@ table([inner, outer, both])
 # "Both" and "outer" run the same kernel, and one of them found it built by the other. A compiled library function inside
 # your compiled function does no harm, then, and neither does a decorator that was there before.
 
-times = {"plain": outer.baseline_s, "inner": inner.candidate_s, "outer": outer.candidate_s, "both": both.candidate_s}
+times = {
+    "plain": outer.baseline_s,
+    "inner": inner.candidate_s,
+    "outer": outer.candidate_s,
+    "both": both.candidate_s,
+}
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for choice, marker in zip(CHOICES, "^sDo", strict=True):
     if times[choice] is not None:
         label = f"{choice}: {format_time(times[choice], outer.spread)}"
-        ax.plot(counts[choice], 1e3 * times[choice], marker, markersize=11, fillstyle="none", label=label)
+        ax.plot(
+            counts[choice],
+            1e3 * times[choice],
+            marker,
+            markersize=11,
+            fillstyle="none",
+            label=label,
+        )
 ax.set_xlim(0, counts["plain"] + 1)
 ax.set_ylim(bottom=0)
 ax.set_xlabel("kernels in a call")
@@ -115,8 +129,14 @@ def loss(x: mx.array) -> mx.array:
 
 row = mx.random.normal((8,), key=mx.random.key(1))
 mx.eval(row)
-print("kernels of the compiled function's gradient:", kernel_count(mx.grad(mx.compile(loss))(row)))
-print("kernels of the compiled gradient:           ", kernel_count(mx.compile(mx.grad(loss))(row)))
+print(
+    "kernels of the compiled function's gradient:",
+    kernel_count(mx.grad(mx.compile(loss))(row)),
+)
+print(
+    "kernels of the compiled gradient:           ",
+    kernel_count(mx.compile(mx.grad(loss))(row)),
+)
 
 # %%
 # Limit one: state
@@ -138,7 +158,10 @@ zero = mx.array(0.0)
 mx.eval(zero, state)
 for value in (1.0, 5.0):
     state["shift"] = mx.array(value)
-    print(f"shift {value}: forgetful {forgetful(zero).item()}, mindful {mindful(zero).item()}")
+    print(
+        f"shift {value}: forgetful {forgetful(zero).item()}, "
+        f"mindful {mindful(zero).item()}"
+    )
 
 # %%
 # Limit two: looking at values

@@ -26,14 +26,26 @@ from compile_guide.timing import compare, table
 # (:claim:`graph-shows-fusion`): a fused kernel is one node whose name starts with ``Compiled``. Nodes that only change
 # how an array is read are left out here, since they compute nothing.
 
-READS_ONLY = {"Broadcast", "ExpandDims", "Reshape", "Squeeze", "Transpose", "Flatten", "Unflatten"}
+READS_ONLY = {
+    "Broadcast",
+    "ExpandDims",
+    "Reshape",
+    "Squeeze",
+    "Transpose",
+    "Flatten",
+    "Unflatten",
+}
 
 
 def kernels(result: mx.array) -> list[str]:
     """Return what has to run before an array has values, in order."""
     dot = io.StringIO()
     mx.export_to_dot(dot, result)
-    return [name for name in re.findall(r'\[label ?= ?"(\w+)"', dot.getvalue()) if name not in READS_ONLY]
+    return [
+        name
+        for name in re.findall(r'\[label ?= ?"(\w+)"', dot.getvalue())
+        if name not in READS_ONLY
+    ]
 
 
 # %%
@@ -67,7 +79,9 @@ assert mx.allclose(softmax(small), mx.softmax(small, axis=-1), atol=1e-6)
 assert mx.allclose(rms_norm(small), mx.fast.rms_norm(small, None, 1e-5), atol=1e-5)
 
 FUNCTIONS = (swish, rms_norm, softmax, gated, products)
-graphs = {f.__name__: (kernels(f(small)), kernels(mx.compile(f)(small))) for f in FUNCTIONS}
+graphs = {
+    f.__name__: (kernels(f(small)), kernels(mx.compile(f)(small))) for f in FUNCTIONS
+}
 for name, (plain, compiled) in graphs.items():
     print(f"{name}\n  plain:    {', '.join(plain)}\n  compiled: {', '.join(compiled)}")
 
@@ -76,9 +90,13 @@ for name, (plain, compiled) in graphs.items():
 
 
 def contents(node: str, known: set[str]) -> list[str]:
-    """Return the operations in a node: itself, or those that a fused node's name is made of."""
+    """Return a node's operations: itself, or those in a fused node's name."""
     names = "|".join(sorted(known | READS_ONLY, key=len, reverse=True))
-    found = re.findall(names, node.removeprefix("Compiled")) if node.startswith("Compiled") else [node]
+    found = (
+        re.findall(names, node.removeprefix("Compiled"))
+        if node.startswith("Compiled")
+        else [node]
+    )
     return [name for name in found if name not in READS_ONLY]
 
 
@@ -122,7 +140,9 @@ def ready_softmax(x: mx.array) -> mx.array:
 
 fast_softmax = mx.compile(softmax)
 by_hand = compare("fuses-softmax", softmax, fast_softmax, x)
-from_library = compare("fuses-softmax-library", fast_softmax, ready_softmax, x, rtol=1e-4)
+from_library = compare(
+    "fuses-softmax-library", fast_softmax, ready_softmax, x, rtol=1e-4
+)
 table([by_hand, from_library])
 
 # %%
@@ -149,7 +169,9 @@ def reshape_first(x: mx.array) -> mx.array:
 
 for function in (reshape_between, reshape_first):
     print(f"{function.__name__:16}", ", ".join(kernels(mx.compile(function)(small))))
-split = compare("fuses-reshape", mx.compile(reshape_between), mx.compile(reshape_first), x)
+split = compare(
+    "fuses-reshape", mx.compile(reshape_between), mx.compile(reshape_first), x
+)
 table([split])
 
 # %%
@@ -160,14 +182,21 @@ table([split])
 
 
 def chain(length: int) -> Callable[[mx.array], mx.array]:
-    return lambda x: reduce(lambda value, step: mx.sin(value) if step % 2 else mx.exp(value), range(length), x)
+    return lambda x: reduce(
+        lambda value, step: mx.sin(value) if step % 2 else mx.exp(value),
+        range(length),
+        x,
+    )
 
 
 def largest(*arrays: mx.array) -> mx.array:
-    """Return the elementwise maximum, pair by pair, so that the chain of operations stays short."""
+    """Return the elementwise maximum, pair by pair: that keeps the chain short."""
     while len(arrays) > 1:
         pairs = zip(arrays[::2], arrays[1::2], strict=False)
-        arrays = (*(mx.maximum(a, b) for a, b in pairs), *(arrays[-1:] if len(arrays) % 2 else ()))
+        arrays = (
+            *(mx.maximum(a, b) for a, b in pairs),
+            *(arrays[-1:] if len(arrays) % 2 else ()),
+        )
     return arrays[0]
 
 
@@ -185,8 +214,14 @@ most = max(n for n, count in zip(COUNTS, of_inputs, strict=True) if count == 1)
 print(f"longest chain in one kernel: {longest} operations")
 print(f"most arrays in one kernel:   {most}")
 print("count              ", *(f"{n:3}" for n in COUNTS if n % 4 == 0))
-print("kernels for a chain", *(f"{k:3}" for n, k in zip(COUNTS, of_length, strict=True) if n % 4 == 0))
-print("kernels for inputs ", *(f"{k:3}" for n, k in zip(COUNTS, of_inputs, strict=True) if n % 4 == 0))
+print(
+    "kernels for a chain",
+    *(f"{k:3}" for n, k in zip(COUNTS, of_length, strict=True) if n % 4 == 0),
+)
+print(
+    "kernels for inputs ",
+    *(f"{k:3}" for n, k in zip(COUNTS, of_inputs, strict=True) if n % 4 == 0),
+)
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 ax.step(COUNTS, of_length, where="mid", label="operations in a chain")

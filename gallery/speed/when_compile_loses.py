@@ -29,14 +29,16 @@ Function = Callable[[mx.array], mx.array]
 
 
 def nodes(result: mx.array) -> int:
-    """Count the operations that wait to be computed; a compiled function has joined some of them."""
+    """Count the operations left to compute; a compiled function has joined some."""
     dot = io.StringIO()
     mx.export_to_dot(dot, result)
     return dot.getvalue().count("shape=rectangle")
 
 
-def traces_in_three_calls(make: Callable[[Function], Function], function: Function, x: mx.array) -> int:
-    """Count how often ``function`` is traced when what ``make`` makes of it is called three times."""
+def traces_in_three_calls(
+    make: Callable[[Function], Function], function: Function, x: mx.array
+) -> int:
+    """Count the traces of ``function`` in three calls of what ``make`` makes of it."""
     runs = []
 
     def counted(x: mx.array) -> mx.array:
@@ -66,7 +68,9 @@ def one_product(x: mx.array) -> mx.array:
 # trained on, so each call hands over all weights.
 
 LAYERS = 6
-model = nn.Sequential(*(part for _ in range(LAYERS) for part in (nn.Linear(64, 64), nn.Tanh())))
+model = nn.Sequential(
+    *(part for _ in range(LAYERS) for part in (nn.Linear(64, 64), nn.Tanh()))
+)
 
 
 def tiny_model(x: mx.array) -> mx.array:
@@ -95,7 +99,8 @@ def rebuilt(function: Function) -> Function:
 # than one. Its sister ``nn.gelu`` has been timed like that often enough (:claim:`nn-gelu-is-plain`).
 
 wide = mx.random.normal((10_000,), key=mx.random.key(2))
-mx.eval(matrix, row, wide, model.state)  # what is closed over has to have values before the first trace
+# what is closed over has to have values before the first trace
+mx.eval(matrix, row, wide, model.state)
 
 CASES: dict[str, tuple[Function, Callable[[Function], Function], mx.array]] = {
     "product": (one_product, mx.compile, row),
@@ -107,7 +112,9 @@ print("case         nodes plain  compiled  traces in 3 calls")
 for case, (function, make, x) in CASES.items():
     assert mx.allclose(make(function)(x), function(x), atol=1e-5)
     traced = traces_in_three_calls(make, function, x)
-    print(f"{case:11}  {nodes(function(x)):11}  {nodes(make(function)(x)):8}  {traced:17}")
+    print(
+        f"{case:11}  {nodes(function(x)):11}  {nodes(make(function)(x)):8}  {traced:17}"
+    )
 
 # %%
 # No case removes a node, and one is traced at each call. So what can the clock say? At most that a compiled call takes
@@ -117,7 +124,10 @@ for case, (function, make, x) in CASES.items():
 # --------
 # Plain is the baseline, compiled the candidate: above 1 compiling has won, below 1 it has lost.
 
-measured = {case: compare(f"loses-{case}", function, make(function), x) for case, (function, make, x) in CASES.items()}
+measured = {
+    case: compare(f"loses-{case}", function, make(function), x)
+    for case, (function, make, x) in CASES.items()
+}
 table(measured.values())
 
 # %%
@@ -129,7 +139,15 @@ intervals = [c.interval or (c.ratio, c.ratio) for c in made.values()]
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for y, (c, (low, high)) in enumerate(zip(made.values(), intervals, strict=True)):
     color = "C1" if high < 1 else "C0" if low > 1 else "0.55"
-    ax.errorbar(c.ratio, y, xerr=[[c.ratio - low], [high - c.ratio]], fmt="o", capsize=4, color=color, markersize=9)
+    ax.errorbar(
+        c.ratio,
+        y,
+        xerr=[[c.ratio - low], [high - c.ratio]],
+        fmt="o",
+        capsize=4,
+        color=color,
+        markersize=9,
+    )
 ax.axvline(1, color="black", linewidth=1)
 ax.set_yticks(range(len(made)), list(made))
 ax.set_ylim(-0.6, len(made) - 0.4)

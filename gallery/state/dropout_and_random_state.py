@@ -86,7 +86,11 @@ def draw_plain(seed: int) -> Masks:
     return masks_of(lambda: layer(x))
 
 
-WAYS = {"nothing captured": draw_frozen, "generator captured": draw_captured, "key passed": draw_by_key}
+WAYS = {
+    "nothing captured": draw_frozen,
+    "generator captured": draw_captured,
+    "key passed": draw_by_key,
+}
 seen = {name: draw(7) for name, draw in WAYS.items()}
 
 figure, axes = plt.subplots(3, CALLS, figsize=(7, 5.4), layout="constrained")
@@ -110,8 +114,13 @@ def different(masks: Masks) -> int:
 
 assert different(seen["nothing captured"]) == 1
 assert different(seen["generator captured"]) == different(seen["key passed"]) == CALLS
-assert draw_captured(7) == draw_plain(7), "the same seed, the same numbers as without compiling"
-Table(("way", "different masks in four calls"), tuple((name, str(different(masks))) for name, masks in seen.items()))
+assert draw_captured(7) == draw_plain(7), (
+    "the same seed, the same numbers as without compiling"
+)
+Table(
+    ("way", "different masks in four calls"),
+    tuple((name, str(different(masks))) for name, masks in seen.items()),
+)
 
 # %%
 # What it costs
@@ -153,7 +162,7 @@ table([against_plain, against_captured])
 
 
 def in_new_thread(work: Callable[[], Any]) -> Any:
-    """Do some work in a thread of its own and return its result, which must hold evaluated arrays only."""
+    """Do some work in a thread of its own and return its result: evaluated arrays."""
 
     def run() -> Any:
         mx.eval(mx.zeros(1))
@@ -169,10 +178,17 @@ def in_new_thread(work: Callable[[], Any]) -> Any:
 here = {name: draw(7) for name, draw in WAYS.items()}
 there = {name: in_new_thread(lambda draw=draw: draw(7)) for name, draw in WAYS.items()}
 rows = [
-    (name, str(different(here[name])), str(different(there[name])), "yes" if here[name] == there[name] else "no")
+    (
+        name,
+        str(different(here[name])),
+        str(different(there[name])),
+        "yes" if here[name] == there[name] else "no",
+    )
     for name in WAYS
 ]
-Table(("way", "masks, main thread", "masks, second thread", "same in both"), tuple(rows))
+Table(
+    ("way", "masks, main thread", "masks, second thread", "same in both"), tuple(rows)
+)
 
 # %%
 # The captured generator is that of the thread which *calls*, not of the one that compiled: that is what the reports asked
@@ -195,7 +211,10 @@ def draw_unseeded() -> Masks:
 
 mx.random.seed(7)
 first, second = in_new_thread(draw_unseeded), in_new_thread(draw_unseeded)
-print("the workers draw what the main thread's seed says:", first == here["generator captured"])
+print(
+    "the workers draw what the main thread's seed says:",
+    first == here["generator captured"],
+)
 print("two workers draw the same numbers:                ", first == second)
 
 # %%

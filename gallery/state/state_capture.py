@@ -11,16 +11,19 @@ gives, and which mistakes give none.
 from collections.abc import Callable
 from typing import Any
 
+import matplotlib.pyplot as plt
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 
-from compile_guide.timing import compare, table
+from compile_guide.timing import compare, format_time, table
 
 # %%
 # An array from outside is a constant
 # -----------------------------------
-# The function below reads a weight that isn't one of its arguments. A trace runs the Python body, finds the
+# Of two nearly equal training programs one worked when it was compiled, the other failed, and their author
+# could not see why (`ml-explore/mlx#712 <https://github.com/ml-explore/mlx/issues/712>`__). Such things
+# happen where a function uses more than its arguments. So begin with the smallest case. The function below reads a weight that isn't one of its arguments. A trace runs the Python body, finds the
 # weight of that moment, and keeps it (:claim:`closed-array-is-constant`).
 
 x = mx.ones(3)
@@ -58,7 +61,11 @@ with_argument = mx.compile(scaled_by)
 with_capture = mx.compile(scaled, inputs=weights)
 for value in (2.0, 6.0):
     weights["scale"] = mx.array(value)
-    print(f"weight {value}:", with_argument(x, weights["scale"])[0].item(), with_capture(x)[0].item())
+    print(
+        f"weight {value}:",
+        with_argument(x, weights["scale"])[0].item(),
+        with_capture(x)[0].item(),
+    )
     assert mx.array_equal(with_capture(x), scaled(x))
 
 # %%
@@ -105,7 +112,7 @@ def counted(x: mx.array) -> mx.array:
 
 
 def three_calls(**captured: Any) -> list[int]:
-    """Compile the counting function, call it three times, and return the counter after each call."""
+    """Compile the counting function, call it three times, return the counters."""
     state["calls"] = mx.array(0)
     fast_counted = mx.compile(counted, **captured)
     seen = []
@@ -161,7 +168,9 @@ def twice_the_same(fast_dropout: Callable[[mx.array], mx.array]) -> bool:
 
 
 frozen = mx.compile(lambda x: dropout(x))
-moving = mx.compile(lambda x: dropout(x), inputs=mx.random.state, outputs=mx.random.state)
+moving = mx.compile(
+    lambda x: dropout(x), inputs=mx.random.state, outputs=mx.random.state
+)
 print("nothing captured, same entries dropped again:     ", twice_the_same(frozen))
 print("random state captured, same entries dropped again:", twice_the_same(moving))
 
@@ -171,7 +180,9 @@ print("random state captured, same entries dropped again:", twice_the_same(movin
 # before it measures: plain and compiled draw the same numbers, in the same order.
 
 
-def noisy_step(image: mx.array, compiled: bool) -> Callable[[], tuple[mx.array, mx.array]]:
+def noisy_step(
+    image: mx.array, compiled: bool
+) -> Callable[[], tuple[mx.array, mx.array]]:
     """Return a step that adds noise to the image, a different one at each call."""
     state = {"key": mx.random.key(0)}
 
@@ -205,7 +216,8 @@ noise
 
 def projection() -> mx.array:
     """Return a matrix that takes a while to compute."""
-    matrix = mx.random.uniform(shape=(128, 128), key=mx.random.key(2)) / 64  # each row's sum is near 1
+    # each row's sum is near 1
+    matrix = mx.random.uniform(shape=(128, 128), key=mx.random.key(2)) / 64
     for _ in range(4):
         matrix = matrix @ matrix
     return matrix
@@ -221,6 +233,20 @@ lazy = compare("state-unevaluated-constant", with_recipe, with_values, row)
 table([noise, lazy])
 
 # %%
+# Drawn, the price of the missing ``mx.eval``:
+
+figure, ax = plt.subplots(figsize=(7, 1.8), layout="constrained")
+calls = {"kept as a recipe": lazy.baseline_s, "kept as values": lazy.candidate_s}
+times = [format_time(seconds, lazy.spread) for seconds in calls.values()]
+milliseconds = [1e3 * (seconds or 0) for seconds in calls.values()]
+ax.bar_label(ax.barh(list(calls), milliseconds, color=["C1", "C0"]), times, padding=4)
+ax.margins(x=0.15)
+ax.invert_yaxis()
+ax.set_xlabel("ms a call")
+ax.set_title("A compiled call whose closed-over matrix is a recipe, or has values")
+plt.show()
+
+# %%
 # So evaluate the parameters of a model before its first compiled call: those of a fresh
 # :class:`mlx.nn.Linear` are recipes, too.
 #
@@ -231,8 +257,10 @@ table([noise, lazy])
 # calls it, makes a change, and looks whether the compiled function still answers as the plain one does.
 
 
-def follows(function: Callable[[mx.array], mx.array], captured: Any, change: Callable[[], Any]) -> str:
-    """Say whether a compiled function notices a change that is made after its first call."""
+def follows(
+    function: Callable[[mx.array], mx.array], captured: Any, change: Callable[[], Any]
+) -> str:
+    """Say whether a compiled function notices a change after its first call."""
     compiled = mx.compile(function, inputs=captured, outputs=captured)
     mx.eval(compiled(many))
     change()
@@ -276,12 +304,42 @@ def descend(x: mx.array) -> mx.array:
 
 
 cases = [
-    ("an array in a captured dict", add_array, settings, lambda: settings.update(array=mx.array(3.0))),
-    ("an optimizer's learning rate", descend, sgd.state, lambda: setattr(sgd, "learning_rate", 0.25)),
-    ("a weight of a model", gain, gain.state, lambda: gain.norm.update({"weight": 2 * many})),
-    ("a whole layer of a model", gain, gain.state, lambda: setattr(gain, "norm", nn.RMSNorm(1000))),
-    ("a number in a captured dict", add_number, settings, lambda: settings.update(number=3.0)),
-    ("another dict under the same name", add_held, settings, lambda: holder.update(settings={"array": x[0]})),
+    (
+        "an array in a captured dict",
+        add_array,
+        settings,
+        lambda: settings.update(array=mx.array(3.0)),
+    ),
+    (
+        "an optimizer's learning rate",
+        descend,
+        sgd.state,
+        lambda: setattr(sgd, "learning_rate", 0.25),
+    ),
+    (
+        "a weight of a model",
+        gain,
+        gain.state,
+        lambda: gain.norm.update({"weight": 2 * many}),
+    ),
+    (
+        "a whole layer of a model",
+        gain,
+        gain.state,
+        lambda: setattr(gain, "norm", nn.RMSNorm(1000)),
+    ),
+    (
+        "a number in a captured dict",
+        add_number,
+        settings,
+        lambda: settings.update(number=3.0),
+    ),
+    (
+        "another dict under the same name",
+        add_held,
+        settings,
+        lambda: holder.update(settings={"array": x[0]}),
+    ),
     ("a number in a model", gain, gain.state, lambda: setattr(gain, "factor", 3.0)),
     ("a model's switch to eval()", dropout, mx.random.state, lambda: dropout.eval()),
 ]

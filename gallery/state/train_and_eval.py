@@ -43,9 +43,16 @@ def spirals() -> tuple[mx.array, mx.array]:
 
 
 def classifier() -> nn.Sequential:
-    """Return a network from two coordinates to one score, always with the same weights."""
+    """Return a network from two coordinates to a score, each time the same."""
     mx.random.seed(1)
-    model = nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Dropout(0.4), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    model = nn.Sequential(
+        nn.Linear(2, 64),
+        nn.Tanh(),
+        nn.Dropout(0.4),
+        nn.Linear(64, 64),
+        nn.Tanh(),
+        nn.Linear(64, 1),
+    )
     mx.eval(model.state)
     return model
 
@@ -61,7 +68,9 @@ def loss_of(x: mx.array, y: mx.array) -> mx.array:
 
 mx.eval(x, y)
 model.eval()
-assert mx.array_equal(loss_of(x, y), loss_of(x, y)), "in evaluation mode two calls agree"
+assert mx.array_equal(loss_of(x, y), loss_of(x, y)), (
+    "in evaluation mode two calls agree"
+)
 model.train()
 assert not mx.array_equal(loss_of(x, y), loss_of(x, y)), "in training mode they don't"
 
@@ -78,12 +87,22 @@ def two_calls_agree(loss: Callable[..., mx.array], x: mx.array, y: mx.array) -> 
 
 
 model.train()
-print("after train():            two calls agree:", two_calls_agree(loss_either_way, x, y))
+print(
+    "after train():            two calls agree:", two_calls_agree(loss_either_way, x, y)
+)
 model.eval()
-print("after eval():             two calls agree:", two_calls_agree(loss_either_way, x, y))
-print("after eval(), half batch: two calls agree:", two_calls_agree(loss_either_way, x[::2], y[::2]))
+print(
+    "after eval():             two calls agree:", two_calls_agree(loss_either_way, x, y)
+)
+print(
+    "after eval(), half batch: two calls agree:",
+    two_calls_agree(loss_either_way, x[::2], y[::2]),
+)
 model.train()
-print("after train(), half batch:two calls agree:", two_calls_agree(loss_either_way, x[::2], y[::2]))
+print(
+    "after train(), half batch:two calls agree:",
+    two_calls_agree(loss_either_way, x[::2], y[::2]),
+)
 
 # %%
 # The second line should say ``True``, the last one ``False``. The trace keeps the mode that the model was in when it was
@@ -130,18 +149,25 @@ ax.plot(plain_losses, color="C0", linewidth=3, label="plain, in evaluation mode"
 ax.set_yscale("log")
 ax.set_xlabel("epoch")
 ax.set_ylabel("validation loss (logarithmic)")
-ax.set_title("The same weights, evaluated: the frozen flag adds noise and a false level")
+ax.set_title(
+    "The same weights, evaluated: the frozen flag adds noise and a false level"
+)
 ax.legend()
 
 # %%
 # The curve of the compiled function is that of a model which is still being disturbed. Whoever stops the training early,
 # or picks the best epoch by it, picks by chance. How often was it wrong?
 
-off = sum(abs(a - b) > 0.01 * b for a, b in zip(frozen_losses, plain_losses, strict=True))
+off = sum(
+    abs(a - b) > 0.01 * b for a, b in zip(frozen_losses, plain_losses, strict=True)
+)
 print(f"more than one percent off in {off} of {EPOCHS} epochs")
 assert off > EPOCHS / 2
 some = range(0, EPOCHS, 8)
-Table(("epoch", "plain", "frozen"), tuple((str(n), f"{plain_losses[n]:.2g}", f"{frozen_losses[n]:.2g}") for n in some))
+Table(
+    ("epoch", "plain", "frozen"),
+    tuple((str(n), f"{plain_losses[n]:.2g}", f"{frozen_losses[n]:.2g}") for n in some),
+)
 
 # %%
 # Cure 1: a function for each mode
@@ -196,14 +222,20 @@ def compiled_now() -> Callable[..., mx.array]:
 model.eval()
 same_again = mx.compile(loss_of, inputs=state, outputs=state)
 print("the same function again: two calls agree:", two_calls_agree(same_again, x, y))
-print("a new function:          two calls agree:", two_calls_agree(compiled_now(), x, y))
+print(
+    "a new function:          two calls agree:", two_calls_agree(compiled_now(), x, y)
+)
 
 # %%
 # All three are right:
 
 model.eval()
 expected = loss_of(x, y)
-for cured in (fast_in_evaluation, lambda x, y: fast_in_mode(x, y, False), compiled_now()):
+for cured in (
+    fast_in_evaluation,
+    lambda x, y: fast_in_mode(x, y, False),
+    compiled_now(),
+):
     assert mx.allclose(cured(x, y), expected)
 
 # %%

@@ -28,12 +28,14 @@ from compile_guide.tracing import watch
 
 
 def forgiving_error(forecast: mx.array, seen: mx.array) -> mx.array:
-    """Return the error element by element; below one it counts as its square, above as itself."""
+    """Return each element's error; below one its square counts, above it itself."""
     miss = mx.abs(forecast - seen)
     return mx.where(miss < 1, miss * miss, miss) * mx.rsqrt(1 + seen * seen)
 
 
-assert mx.allclose(forgiving_error(mx.array([0.5, 3.0]), mx.zeros(2)), mx.array([0.25, 3.0]))
+assert mx.allclose(
+    forgiving_error(mx.array([0.5, 3.0]), mx.zeros(2)), mx.array([0.25, 3.0])
+)
 
 # %%
 # What is traced, and what is built
@@ -44,7 +46,10 @@ assert mx.allclose(forgiving_error(mx.array([0.5, 3.0]), mx.zeros(2)), mx.array(
 
 def pair(size: int, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
     """Return a forecast and what was seen, each of ``size`` values."""
-    made = [mx.random.normal((size,), key=mx.random.key(seed)).astype(dtype) for seed in (0, 1)]
+    made = [
+        mx.random.normal((size,), key=mx.random.key(seed)).astype(dtype)
+        for seed in (0, 1)
+    ]
     mx.eval(made)
     return made[0], made[1]
 
@@ -52,7 +57,12 @@ def pair(size: int, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
 SIZE, OTHER_SIZE = 100_000, 90_000
 watched = watch(forgiving_error)
 fast_error = mx.compile(watched)
-for size, dtype in ((SIZE, mx.float32), (OTHER_SIZE, mx.float32), (SIZE, mx.float16), (SIZE, mx.float32)):
+for size, dtype in (
+    (SIZE, mx.float32),
+    (OTHER_SIZE, mx.float32),
+    (SIZE, mx.float16),
+    (SIZE, mx.float32),
+):
     fast_error(*pair(size, dtype))  # traced, never evaluated: so no kernel is built yet
 print(watched)
 assert watched.traces == 3
@@ -68,7 +78,14 @@ assert watched.traces == 3
 
 def first_calls(name: str, size: int, dtype: mx.Dtype, tolerance: float) -> Comparison:
     compiled = mx.compile(lambda forecast, seen: forgiving_error(forecast, seen))
-    return compare(name, forgiving_error, compiled, *pair(size, dtype), rtol=tolerance, atol=tolerance)
+    return compare(
+        name,
+        forgiving_error,
+        compiled,
+        *pair(size, dtype),
+        rtol=tolerance,
+        atol=tolerance,
+    )
 
 
 new = first_calls("first-call-new", SIZE, mx.float32, 1e-5)
@@ -82,7 +99,11 @@ def calls_to_pay(comparison: Comparison, first_s: float | None) -> str:
     if first_s is None or base is None or cached is None:
         return "—"
     saves = comparison.differs and cached < base
-    return format_calls(max(1, math.ceil((first_s - cached) / (base - cached)))) if saves else "never"
+    return (
+        format_calls(max(1, math.ceil((first_s - cached) / (base - cached))))
+        if saves
+        else "never"
+    )
 
 
 FIRST_CALLS = {
@@ -94,10 +115,19 @@ FIRST_CALLS = {
     "later process, another shape": (shape, shape.first_call_warm_s),
 }
 rows = [
-    (what, format_time(c.baseline_s), format_time(first), format_time(c.candidate_s), calls_to_pay(c, first))
+    (
+        what,
+        format_time(c.baseline_s),
+        format_time(first),
+        format_time(c.candidate_s),
+        calls_to_pay(c, first),
+    )
     for what, (c, first) in FIRST_CALLS.items()
 ]
-Table(("first call", "plain call", "first call", "cached call", "has paid after"), tuple(rows))
+Table(
+    ("first call", "plain call", "first call", "cached call", "has paid after"),
+    tuple(rows),
+)
 
 # %%
 # A call has *paid* when the time that the cached calls saved makes up for the first one:
@@ -113,13 +143,18 @@ print(new.runs[0].cache if new.runs else "not compared")
 # %%
 # The work itself is a part of every first call, so the plain call is drawn along:
 
-drawn = {"plain call": new.baseline_s, **{what: first for what, (_, first) in FIRST_CALLS.items()}}
+drawn = {
+    "plain call": new.baseline_s,
+    **{what: first for what, (_, first) in FIRST_CALLS.items()},
+}
 drawn |= {"cached call": new.candidate_s}
 times = {what: seconds for what, seconds in drawn.items() if seconds is not None}
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 colors = ["C1" if "new" in what or "another" in what else "C0" for what in times]
 bars = ax.barh(list(times), list(times.values()), color=colors)
-ax.bar_label(bars, [format_time(seconds, new.spread) for seconds in times.values()], padding=4)
+ax.bar_label(
+    bars, [format_time(seconds, new.spread) for seconds in times.values()], padding=4
+)
 ax.set_xscale("log")
 ax.margins(x=0.2)
 ax.invert_yaxis()
@@ -134,7 +169,8 @@ plt.show()
 
 KEPT = {
     "cpu": "g++ builds it; kept as a file in the temporary folder (TMPDIR)",
-    "cuda": "NVRTC builds it; kept as a file in MLX_PTX_CACHE_DIR, else in the temporary folder",
+    "cuda": "NVRTC builds it; kept as a file in MLX_PTX_CACHE_DIR, "
+    "else in the temporary folder",
     "metal": "macOS builds it; kept by the system, MLX leaves no file",
 }
 
@@ -165,7 +201,7 @@ for name, where in KEPT.items():
 
 
 def warm_up(sizes: tuple[int, ...], dtypes: tuple[mx.Dtype, ...]) -> None:
-    """Build the kernel of each dtype with a small array, then trace each size without computing anything."""
+    """Build each dtype's kernel with a small array, then trace each size, no more."""
     for dtype in dtypes:
         mx.eval(fast_error(*pair(2, dtype)))
         for size in sizes:

@@ -44,7 +44,7 @@ weights = [1 + step / 8 for step in range(10)]
 
 
 def train(kind: Callable[[float], float | mx.array]) -> int:
-    """Make one call for each weight, check what it returns, and return the number of traces."""
+    """Call once for each weight, check what comes back, and return the traces."""
     watched = watch(weighted_loss)
     fast_loss = mx.compile(watched)
     for weight in weights:
@@ -74,8 +74,10 @@ print("array with a dtype:", weighted_loss(half, mx.array(2.0, dtype=half.dtype)
 # never asked for, so no work is done.
 
 
-def known_weights(kind: Callable[[float], float | mx.array], count: int) -> Callable[[], mx.array]:
-    """Return a call whose function has met ``count`` different weights, the call's own last."""
+def known_weights(
+    kind: Callable[[float], float | mx.array], count: int
+) -> Callable[[], mx.array]:
+    """Return a call whose function has met ``count`` weights, the call's own last."""
     fast_loss = mx.compile(lambda error, weight: weighted_loss(error, weight))
     for step in range(count):
         fast_loss(error, kind(1 + step / count))
@@ -86,7 +88,13 @@ def known_weights(kind: Callable[[float], float | mx.array], count: int) -> Call
 
 def compare_known(count: int) -> Comparison:
     name = f"numbers-known-{count}"
-    return compare(name, lambda n: known_weights(float, n), lambda n: known_weights(mx.array, n), count, fresh=True)
+    return compare(
+        name,
+        lambda n: known_weights(float, n),
+        lambda n: known_weights(mx.array, n),
+        count,
+        fresh=True,
+    )
 
 
 COUNTS = (1, 100, 1000)
@@ -100,9 +108,19 @@ table(by_count)
 # becomes part of the kernel's source, and each new one is sent through a compiler
 # (:claim:`python-floats-build-kernels`).
 
-made = [(n, 1e6 * c.baseline_s, 1e6 * c.candidate_s) for n, c in zip(COUNTS, by_count, strict=True) if c.runs]
+made = [
+    (n, 1e6 * c.baseline_s, 1e6 * c.candidate_s)
+    for n, c in zip(COUNTS, by_count, strict=True)
+    if c.runs
+]
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.plot([n for n, *_ in made], [floats for _, floats, _ in made], "^--", color="C1", label="Python float")
+ax.plot(
+    [n for n, *_ in made],
+    [floats for _, floats, _ in made],
+    "^--",
+    color="C1",
+    label="Python float",
+)
 ax.plot([n for n, *_ in made], [arrays for *_, arrays in made], "o-", label="array")
 ax.set_xscale("log")
 ax.set_ylim(bottom=0)
@@ -158,7 +176,9 @@ watched = watch(top_sum)
 fast_top_sum = mx.compile(watched)
 for count in itertools.chain(range(1, 101), range(100, 0, -1)):
     fast_top_sum(error, 1 << (count - 1).bit_length(), mx.array(count))
-assert mx.allclose(top_sum(error, 64, mx.array(40)), mx.sum(mx.sort(error)[-40:]), atol=1e-4)
+assert mx.allclose(
+    top_sum(error, 64, mx.array(40)), mx.sum(mx.sort(error)[-40:]), atol=1e-4
+)
 print(watched)
 
 # %%

@@ -30,9 +30,13 @@ from compile_guide.tracing import watch
 offset = {"number": 0.0}
 
 
-def score(rows: Any, scale: Any = 1.0, how: str = "sum", bias: mx.array | None = None) -> mx.array:
-    """Score an array, or all arrays of a list, tuple or dict: add up or average, then scale."""
-    arrays = list(rows.values()) if isinstance(rows, dict) else rows if isinstance(rows, list | tuple) else [rows]
+def score(
+    rows: Any, scale: Any = 1.0, how: str = "sum", bias: mx.array | None = None
+) -> mx.array:
+    """Score an array, or those of a list, tuple or dict: sum or average, then scale."""
+    if isinstance(rows, dict):
+        rows = list(rows.values())
+    arrays = rows if isinstance(rows, list | tuple) else [rows]
     reduce = {"sum": mx.sum, "mean": mx.mean}[how]
     total = sum(reduce(array) for array in arrays)
     return scale * (total if bias is None else total + bias) + offset["number"]
@@ -83,14 +87,20 @@ CHANGES: dict[str, tuple[Call, Call]] = {
     "string": (lambda f: f(x, how="sum"), lambda f: f(x, how="mean")),
     "None, or left out": (plain_call, lambda f: f(x, bias=None)),
     "keyword, or by position": (lambda f: f(x, 2.0), lambda f: f(x, scale=2.0)),
-    "order of keywords": (lambda f: f(x, scale=2.0, how="sum"), lambda f: f(x, how="sum", scale=2.0)),
+    "order of keywords": (
+        lambda f: f(x, scale=2.0, how="sum"),
+        lambda f: f(x, how="sum", scale=2.0),
+    ),
     "key of a dict": (lambda f: f({"a": x}), lambda f: f({"b": x})),
     "length of a list": (lambda f: f([x]), lambda f: f([x, x])),
     "default stream": (plain_call, other_stream),
     "thread": (plain_call, other_thread),
     "values in an array": (plain_call, lambda f: f(x + 1)),
     "memory layout": (plain_call, lambda f: f(x.T)),
-    "number as an array": (lambda f: f(x, mx.array(2.0)), lambda f: f(x, mx.array(3.0))),
+    "number as an array": (
+        lambda f: f(x, mx.array(2.0)),
+        lambda f: f(x, mx.array(3.0)),
+    ),
     "list, or tuple": (lambda f: f([x]), lambda f: f((x,))),
     "True, or 1": (lambda f: f(x, True), lambda f: f(x, 1)),
     "a number closed over": (plain_call, other_number),
@@ -102,7 +112,7 @@ CHANGES: dict[str, tuple[Call, Call]] = {
 
 
 def traced_calls(before: Call, after: Call) -> tuple[list[bool], str]:
-    """Make four calls; say for each whether it was traced, and why the second trace happened."""
+    """Make four calls; say which were traced, and why the second trace happened."""
     watched = watch(score)
     compiled = mx.compile(watched)
     seen = []
@@ -116,7 +126,10 @@ def traced_calls(before: Call, after: Call) -> tuple[list[bool], str]:
 outcomes = {change: traced_calls(*calls) for change, calls in CHANGES.items()}
 worker.submit(mx.clear_streams).result()  # hands back what MLX made for that thread
 worker.shutdown()
-rows = [(name, *("trace" if t else "cached" for t in seen[1:]), why) for name, (seen, why) in outcomes.items()]
+rows = [
+    (name, *("trace" if t else "cached" for t in seen[1:]), why)
+    for name, (seen, why) in outcomes.items()
+]
 print(Table(("what changes", "after", "again", "back", "reason"), tuple(rows)))
 assert all(seen[0] and not any(seen[2:]) for seen, _ in outcomes.values())
 
@@ -126,7 +139,14 @@ assert all(seen[0] and not any(seen[2:]) for seen, _ in outcomes.values())
 figure, ax = plt.subplots(figsize=(7, 6.2), layout="constrained")
 for y, (seen, _) in enumerate(outcomes.values()):
     for call, traced in enumerate(seen):
-        ax.plot(call, y, "o", markersize=11, color="C0", fillstyle="full" if traced else "none")
+        ax.plot(
+            call,
+            y,
+            "o",
+            markersize=11,
+            color="C0",
+            fillstyle="full" if traced else "none",
+        )
 ax.set_xticks(range(4), ["before", "after", "after\nagain", "before\nagain"])
 ax.set_yticks(range(len(outcomes)), list(outcomes))
 ax.set_xlim(-0.5, 3.5)
@@ -176,7 +196,9 @@ def compare_traced(length: int) -> Comparison:
     body = chain(length)
     mx.eval(matrix)
     name = f"retraces-body-{length}"
-    return compare(name, lambda row: mx.compile(lambda r: body(r))(row), mx.compile(body), row)
+    return compare(
+        name, lambda row: mx.compile(lambda r: body(r))(row), mx.compile(body), row
+    )
 
 
 LENGTHS = (4, 32, 256)
@@ -186,7 +208,11 @@ table(by_length)
 # %%
 # Take the cached call away from the traced one, and what is left is the price of the trace:
 
-prices = {n: c.baseline_s - c.candidate_s for n, c in zip(LENGTHS, by_length, strict=True) if c.runs}
+prices = {
+    n: c.baseline_s - c.candidate_s
+    for n, c in zip(LENGTHS, by_length, strict=True)
+    if c.runs
+}
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 bars = ax.bar(range(len(prices)), [1e6 * price for price in prices.values()], width=0.5)
 ax.bar_label(bars, [format_time(price, 0.1) for price in prices.values()], padding=3)

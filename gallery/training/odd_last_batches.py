@@ -56,7 +56,11 @@ def padded() -> Iterator[Batch]:
     """Fill the last batch with rows of zeros, which get the weight 0."""
     for x, y, weights in as_they_come():
         missing = BATCH - len(x)
-        yield mx.pad(x, [(0, missing), (0, 0)]), mx.pad(y, [(0, missing), (0, 0)]), mx.pad(weights, (0, missing))
+        yield (
+            mx.pad(x, [(0, missing), (0, 0)]),
+            mx.pad(y, [(0, missing), (0, 0)]),
+            mx.pad(weights, (0, missing)),
+        )
 
 
 assert [len(x) for x, _, _ in as_they_come()] == [32, 32, 32, 32, 32, 32, 8]
@@ -107,7 +111,9 @@ def compiled_step(model: nn.Module, optimizer: optim.Optimizer) -> Step:
 # used (:claim:`last-batch-retraces`):
 
 
-def train(step: Step, model: Model, batches: Callable[[], Iterator[Batch]], epochs: int = 1) -> list[float]:
+def train(
+    step: Step, model: Model, batches: Callable[[], Iterator[Batch]], epochs: int = 1
+) -> list[float]:
     """Return the loss of each batch."""
     losses = []
     for _ in range(epochs):
@@ -122,10 +128,20 @@ def look_at(batches: Callable[[], Iterator[Batch]]) -> tuple[str, ...]:
     model, optimizer = start()
     state = [model.state, optimizer.state]
     watched = watch(plain_step(model, optimizer), inputs=state)
-    train(mx.compile(watched, inputs=state, outputs=state), (model, optimizer), batches, epochs=2)
+    train(
+        mx.compile(watched, inputs=state, outputs=state),
+        (model, optimizer),
+        batches,
+        epochs=2,
+    )
     used = sum(int(mx.sum(weights).item()) for _, _, weights in batches())
     computed = sum(len(x) for x, _, _ in batches())
-    return batches.__name__.replace("_", " "), str(watched.traces), str(computed), str(used)
+    return (
+        batches.__name__.replace("_", " "),
+        str(watched.traces),
+        str(computed),
+        str(used),
+    )
 
 
 rows = [look_at(batches) for batches in (as_they_come, without_last, padded)]
@@ -138,7 +154,11 @@ Table(("batches", "traces in 2 epochs", "rows computed", "rows used"), tuple(row
 model = start()
 expected = train(plain_step(*model), model, as_they_come, epochs=10)
 model = start()
-assert mx.allclose(mx.array(train(compiled_step(*model), model, padded, epochs=10)), mx.array(expected), rtol=1e-2)
+assert mx.allclose(
+    mx.array(train(compiled_step(*model), model, padded, epochs=10)),
+    mx.array(expected),
+    rtol=1e-2,
+)
 
 # %%
 # What it costs
@@ -149,7 +169,9 @@ assert mx.allclose(mx.array(train(compiled_step(*model), model, padded, epochs=1
 Epoch = Callable[[], Any]
 
 
-def later_epochs(make_step: Callable[..., Step], batches: Callable[[], Iterator[Batch]]) -> Epoch:
+def later_epochs(
+    make_step: Callable[..., Step], batches: Callable[[], Iterator[Batch]]
+) -> Epoch:
     """Return a function that trains for one epoch with a step that is made once."""
     model = start()
     step = make_step(*model)
@@ -220,7 +242,10 @@ step = compiled_step(*model)
 print("a good batch:    ", say(step, *good))
 print("the bad one:     ", say(step, *bad))
 print("a good one again:", say(step, *good))
-print("reading weights: ", say(lambda: [weight + 0 for weight in model[0].layers[0].parameters().values()]))
+print(
+    "reading weights: ",
+    say(lambda: [weight + 0 for weight in model[0].layers[0].parameters().values()]),
+)
 
 # %%
 # After hours of training the weights can't be read, let alone saved. It is the message of the question.
@@ -235,7 +260,10 @@ print("reading weights: ", say(lambda: [weight + 0 for weight in model[0].layers
 @contextmanager
 def kept(model: nn.Module, optimizer: optim.Optimizer) -> Iterator[None]:
     """Leave model and optimizer as they were when the block raises."""
-    weights, moments = (tree_map(lambda leaf: leaf, tree) for tree in (model.parameters(), optimizer.state))
+    weights, moments = (
+        tree_map(lambda leaf: leaf, tree)
+        for tree in (model.parameters(), optimizer.state)
+    )
     try:
         yield
     except BaseException:
@@ -245,7 +273,7 @@ def kept(model: nn.Module, optimizer: optim.Optimizer) -> Iterator[None]:
 
 
 def train_on(model: Model, batches: list[Batch]) -> tuple[list[float], list[int]]:
-    """Train on what works; return the losses, and the numbers of the batches that were refused."""
+    """Train on what works; return the losses, and which batches were refused."""
     step, losses, refused = compiled_step(*model), [], []
     for number, batch in enumerate(batches):
         try:
@@ -264,18 +292,33 @@ STRUCK = 20
 survived, refused = train_on(start(), [*run[:STRUCK], bad, *run[STRUCK:]])
 print("refused:", refused)
 assert refused == [STRUCK]
-assert mx.allclose(mx.array(survived), mx.array(clean)), "the bad batch leaves no trace in the run"
+assert mx.allclose(mx.array(survived), mx.array(clean)), (
+    "the bad batch leaves no trace in the run"
+)
 
 # %%
 # The run goes on as if the bad batch had never been there. Up to that batch both runs are the same; without ``kept`` it ends
 # there, as shown above:
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.plot(range(len(survived)), survived, color="C2", linewidth=5, alpha=0.45, label="with kept: refused, and on")
+ax.plot(
+    range(len(survived)),
+    survived,
+    color="C2",
+    linewidth=5,
+    alpha=0.45,
+    label="with kept: refused, and on",
+)
 ax.plot(range(STRUCK), clean[:STRUCK], color="C0", label="without: ends here")
 ax.plot(STRUCK - 1, clean[STRUCK - 1], "X", color="C1", markersize=14)
 for last in range(6, len(survived), 7):
-    ax.axvline(last, color="gray", linestyle=":", linewidth=1, label="the odd last batch" if last == 6 else None)
+    ax.axvline(
+        last,
+        color="gray",
+        linestyle=":",
+        linewidth=1,
+        label="the odd last batch" if last == 6 else None,
+    )
 ax.set_ylim(bottom=0)
 ax.set_xlabel("batch")
 ax.set_ylabel("loss")
@@ -286,9 +329,13 @@ ax.legend()
 # The losses around that batch, in numbers:
 
 around = range(STRUCK - 2, STRUCK + 2)
-Table(("batch", "without kept", "with kept"), tuple(
-    (str(n), f"{clean[n]:.3f}" if n < STRUCK else "ended", f"{survived[n]:.3f}") for n in around
-))  # fmt: skip
+Table(
+    ("batch", "without kept", "with kept"),
+    tuple(
+        (str(n), f"{clean[n]:.3f}" if n < STRUCK else "ended", f"{survived[n]:.3f}")
+        for n in around
+    ),
+)
 
 # %%
 # Better still is a check in front of the step, since it names the cause:

@@ -29,7 +29,10 @@ MakeStep = Callable[[nn.Module, optim.Optimizer], Step]
 # --------
 # The *state* of a training run is all that a step changes: the model's parameters, and what the optimizer
 # remembers (its momentum, its count of steps). The plain step below changes both in place and returns the
-# loss.
+# loss. How such a step can be compiled as a whole was the reason why :func:`mlx.core.compile` learned to
+# capture state (`ml-explore/mlx#629 <https://github.com/ml-explore/mlx/pull/629>`__), and whether it makes
+# training faster is asked again and again
+# (`#1531 <https://github.com/ml-explore/mlx/issues/1531>`__ is one thread).
 
 
 def mean_squared_error(model: nn.Module, x: mx.array, y: mx.array) -> mx.array:
@@ -77,7 +80,8 @@ def start_again(model: nn.Module) -> nn.Module:
     named = tree_flatten(model.parameters())
     keys = mx.random.split(mx.random.key(0), len(named))
     drawn = [
-        (name, mx.random.normal(old.shape, scale=0.1, key=key)) for (name, old), key in zip(named, keys, strict=True)
+        (name, mx.random.normal(old.shape, scale=0.1, key=key))
+        for (name, old), key in zip(named, keys, strict=True)
     ]
     model.update(tree_unflatten(drawn))
     mx.eval(model.state)
@@ -85,20 +89,26 @@ def start_again(model: nn.Module) -> nn.Module:
 
 
 def linear() -> tuple[nn.Module, optim.Optimizer]:
-    return start_again(nn.Linear(FEATURES, 1)), optim.SGD(learning_rate=0.01, momentum=0.9)
+    return start_again(nn.Linear(FEATURES, 1)), optim.SGD(
+        learning_rate=0.01, momentum=0.9
+    )
 
 
 def mlp() -> tuple[nn.Module, optim.Optimizer]:
-    first, middle, last = nn.Linear(FEATURES, 128), nn.Linear(128, 128), nn.Linear(128, 1)
+    first = nn.Linear(FEATURES, 128)
+    middle = nn.Linear(128, 128)
+    last = nn.Linear(128, 1)
     model = nn.Sequential(first, nn.ReLU(), middle, nn.ReLU(), last)
     return start_again(model), optim.AdamW(learning_rate=0.001)
 
 
 def batch(rows: int) -> tuple[mx.array, mx.array]:
-    """Return inputs of shape (rows, 32) and, as targets, their means with noise, (rows, 1)."""
+    """Return inputs (rows, 32) and, as targets, their means with noise, (rows, 1)."""
     for_x, for_noise = mx.random.split(mx.random.key(1))
     x = mx.random.normal((rows, FEATURES), key=for_x)
-    y = mx.mean(x, axis=1, keepdims=True) + 0.1 * mx.random.normal((rows, 1), key=for_noise)
+    y = mx.mean(x, axis=1, keepdims=True) + 0.1 * mx.random.normal(
+        (rows, 1), key=for_noise
+    )
     mx.eval(x, y)
     return x, y
 
@@ -120,7 +130,9 @@ def losses(make_step: MakeStep, make_model: MakeModel, steps: int) -> list[float
 
 
 STEPS = 60
-plain_losses = {model.__name__: losses(training_step, model, STEPS) for model in (linear, mlp)}
+plain_losses = {
+    model.__name__: losses(training_step, model, STEPS) for model in (linear, mlp)
+}
 for name, curve in plain_losses.items():
     assert curve[-1] < curve[0] / 4, name
 
@@ -134,7 +146,9 @@ for name, curve in plain_losses.items():
 # tolerance.
 
 
-def ready_to_train(make_step: MakeStep, make_model: MakeModel, rows: int) -> Callable[[], Any]:
+def ready_to_train(
+    make_step: MakeStep, make_model: MakeModel, rows: int
+) -> Callable[[], Any]:
     """Return a function that trains one step and returns all that the step changes."""
     model, optimizer = make_model()
     step, (x, y) = make_step(model, optimizer), batch(rows)
@@ -149,7 +163,9 @@ def compiled(make_model: MakeModel, rows: int) -> Callable[[], Any]:
     return ready_to_train(compiled_step, make_model, rows)
 
 
-compare("training-linear", plain, compiled, linear, 64, fresh=True, rtol=1e-4, atol=1e-4)
+compare(
+    "training-linear", plain, compiled, linear, 64, fresh=True, rtol=1e-4, atol=1e-4
+)
 
 # %%
 # The network, with batches from small to large:
@@ -172,7 +188,9 @@ table(by_batch)
 # nothing for the matrix products, and with a larger batch these take more and more of the time.
 
 figure, ax = plt.subplots(figsize=(7, 4))
-made = {rows: c for rows, c in zip(BATCHES, by_batch, strict=True) if c.ratio is not None}
+made = {
+    rows: c for rows, c in zip(BATCHES, by_batch, strict=True) if c.ratio is not None
+}
 plain_ms = [1e3 * c.baseline_s for c in made.values()]
 compiled_ms = [1e3 * c.candidate_s for c in made.values()]
 ax.plot(list(made), plain_ms, "^--", color="black", label="plain")
@@ -180,8 +198,7 @@ ax.plot(list(made), compiled_ms, "o-", label="compiled")
 ax.set_xscale("log", base=2)
 ax.set_xticks(BATCHES, [str(rows) for rows in BATCHES])
 ax.set_ylim(bottom=0)
-ax.set_xlabel("rows in a batch")
-ax.set_ylabel("ms a step")
+ax.set(xlabel="rows in a batch", ylabel="ms a step")
 ax.set_title("Time of one training step of the network, by batch size")
 ax.legend()
 figure.tight_layout()
@@ -191,9 +208,13 @@ figure.tight_layout()
 # ---------------
 # A few equal steps are a good sign (:claim:`step-equals-plain`); a whole run is a better one.
 
-compiled_losses = {model.__name__: losses(compiled_step, model, STEPS) for model in (linear, mlp)}
+compiled_losses = {
+    model.__name__: losses(compiled_step, model, STEPS) for model in (linear, mlp)
+}
 for name, curve in plain_losses.items():
-    assert mx.allclose(mx.array(curve), mx.array(compiled_losses[name]), rtol=1e-2, atol=1e-4), name
+    assert mx.allclose(
+        mx.array(curve), mx.array(compiled_losses[name]), rtol=1e-2, atol=1e-4
+    ), name
 
 figure, ax = plt.subplots(figsize=(7, 4))
 for index, (name, curve) in enumerate(plain_losses.items()):
@@ -280,7 +301,7 @@ def snapshot(state: Any) -> Any:
 
 
 def restore(state: Any, saved: Any) -> None:
-    """Put a snapshot's arrays back, in place: the step has captured these very dicts and lists."""
+    """Put a snapshot's arrays back in place: the step captured those containers."""
     for key, value in saved.items() if isinstance(saved, dict) else enumerate(saved):
         if isinstance(value, mx.array):
             state[key] = value
@@ -295,7 +316,7 @@ def restore_random(key: mx.array) -> None:
 
 
 def guarded(step: Step, state: Any) -> Step:
-    """Return a step that leaves ``state`` and the random generator as they were when it raises."""
+    """Return a step that leaves state and generator as they were when it raises."""
 
     def careful(*arguments: mx.array) -> mx.array:
         saved, key = snapshot(state), mx.random.state[0]

@@ -45,14 +45,15 @@ def gelu(x: mx.array) -> mx.array:
 class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.widen, self.narrow = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
+        self.widen = nn.Linear(WIDTH, 2 * WIDTH)
+        self.narrow = nn.Linear(2 * WIDTH, WIDTH)
 
     def __call__(self, x: mx.array) -> mx.array:
         return x + self.narrow(gelu(self.widen(x)))
 
 
 class Network(nn.Module):
-    """Residual blocks; checkpointed, each remembers its input alone and is computed again in the backward pass."""
+    """Residual blocks; a checkpointed one keeps its input and is computed twice."""
 
     def __init__(self, checkpointed: bool = False) -> None:
         super().__init__()
@@ -77,12 +78,18 @@ mx.eval(x, target)
 Step = Callable[[], Any]
 
 
-def model_and_gradients(checkpointed: bool = False) -> tuple[nn.Module, optim.Optimizer, Any]:
+def model_and_gradients(
+    checkpointed: bool = False,
+) -> tuple[nn.Module, optim.Optimizer, Any]:
     mx.random.seed(0)
     model, optimizer = Network(checkpointed), optim.SGD(learning_rate=0.1)
     optimizer.init(model.trainable_parameters())
     mx.eval(model.state, optimizer.state)
-    return model, optimizer, nn.value_and_grad(model, lambda x, target: mx.mean((model(x) - target) ** 2))
+    return (
+        model,
+        optimizer,
+        nn.value_and_grad(model, lambda x, target: mx.mean((model(x) - target) ** 2)),
+    )
 
 
 def whole_step(compiled: bool, checkpointed: bool = False) -> Step:
@@ -100,7 +107,7 @@ def whole_step(compiled: bool, checkpointed: bool = False) -> Step:
 
 
 def step_in_parts(evaluate_each: bool) -> Step:
-    """Return a compiled step that adds up the gradients of the batch's parts and updates once."""
+    """Return a compiled step that adds up the parts' gradients and updates once."""
     model, optimizer, loss_and_gradients = model_and_gradients()
     state = [model.state, optimizer.state]
 
@@ -173,13 +180,24 @@ table([with_compile, with_checkpoints, in_parts])
 versions = {
     "plain": (with_compile.baseline_peak, with_compile.baseline_s),
     "compiled": (with_compile.candidate_peak, with_compile.candidate_s),
-    "compiled, checkpointed": (with_checkpoints.candidate_peak, with_checkpoints.candidate_s),
+    "compiled, checkpointed": (
+        with_checkpoints.candidate_peak,
+        with_checkpoints.candidate_s,
+    ),
     f"compiled, in {PARTS} parts": (in_parts.baseline_peak, in_parts.baseline_s),
     "the same, mx.eval after each": (in_parts.candidate_peak, in_parts.candidate_s),
 }
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
-left.barh(list(versions), [(peak or 0) / 1e6 for peak, _ in versions.values()], color="C0")
-right.barh(list(versions), [1e3 * (seconds or 0) for _, seconds in versions.values()], color="C1")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8, 3.2), layout="constrained", sharey=True
+)
+left.barh(
+    list(versions), [(peak or 0) / 1e6 for peak, _ in versions.values()], color="C0"
+)
+right.barh(
+    list(versions),
+    [1e3 * (seconds or 0) for _, seconds in versions.values()],
+    color="C1",
+)
 left.invert_yaxis()
 left.set_xlabel("peak memory, MB")
 right.set_xlabel("time, ms")
@@ -187,7 +205,10 @@ figure.suptitle("Memory and time of one training step, in five versions")
 
 # %%
 spread = with_compile.spread
-cells = [(name, format_bytes(peak), format_time(seconds, spread)) for name, (peak, seconds) in versions.items()]
+cells = [
+    (name, format_bytes(peak), format_time(seconds, spread))
+    for name, (peak, seconds) in versions.items()
+]
 Table(("version", "peak memory", "time of a step"), tuple(cells))
 
 # %%
@@ -215,7 +236,7 @@ Table(("version", "peak memory", "time of a step"), tuple(cells))
 
 
 def peak_of(step: Step) -> int:
-    """Return the bytes that a second call of a step needs beyond what is held before it."""
+    """Return the bytes that a step's second call needs beyond what is held before."""
     mx.eval(step())
     before = mx.get_active_memory()
     mx.reset_peak_memory()

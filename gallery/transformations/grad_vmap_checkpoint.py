@@ -56,7 +56,7 @@ def fused_kernels(result: mx.array) -> int:
 
 
 def look(transform: Callable[[Function], Function], argument: mx.array) -> str:
-    """Return how often three calls ran the body of ``energy``, and the fused kernels in the result's graph."""
+    """Return how often three calls ran ``energy``, and the graph's fused kernels."""
     runs = []
 
     def counted(point: mx.array) -> mx.array:
@@ -113,9 +113,20 @@ table(orders)
 # Compiled inside: :measured:`transform-compile-inside.ratio`. Compiled outside: :measured:`transform-compile-outside.ratio`.
 
 figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
-times = [1e3 * (seconds or 0) for seconds in (orders[0].baseline_s, *(c.candidate_s for c in orders))]
-bars = ax.barh(["not compiled", "compiled inside", "compiled outside"], times, color=["0.6", "C1", "C0"])
-ax.bar_label(bars, ["vmap(grad(f))", "vmap(grad(compile(f)))", "compile(vmap(grad(f)))"], padding=4)
+times = [
+    1e3 * (seconds or 0)
+    for seconds in (orders[0].baseline_s, *(c.candidate_s for c in orders))
+]
+bars = ax.barh(
+    ["not compiled", "compiled inside", "compiled outside"],
+    times,
+    color=["0.6", "C1", "C0"],
+)
+ax.bar_label(
+    bars,
+    ["vmap(grad(f))", "vmap(grad(compile(f)))", "compile(vmap(grad(f)))"],
+    padding=4,
+)
 ax.invert_yaxis()
 ax.margins(x=0.5)
 ax.set_xlabel("ms for the slopes at all points")
@@ -135,12 +146,14 @@ WIDTH, DEPTH = 64, 8
 
 
 def layer(x: mx.array, weight: mx.array) -> mx.array:
-    """Return one layer's output (rows, WIDTH): a product, a gate, and the input added to it."""
+    """Return a layer's output (rows, WIDTH): a product, a gate, the input added."""
     y = x @ weight
     return x + y * mx.sigmoid(y) * mx.tanh(y)
 
 
-def loss_through(one_layer: Callable[[mx.array, mx.array], mx.array]) -> Callable[[list[mx.array], mx.array], mx.array]:
+def loss_through(
+    one_layer: Callable[[mx.array, mx.array], mx.array],
+) -> Callable[[list[mx.array], mx.array], mx.array]:
     """Return the loss of a network that is made of such layers."""
 
     def loss(weights: list[mx.array], x: mx.array) -> mx.array:
@@ -152,10 +165,16 @@ def loss_through(one_layer: Callable[[mx.array, mx.array], mx.array]) -> Callabl
 
 
 rows = mx.random.normal((512, WIDTH), key=mx.random.key(1))
-weights = [mx.random.normal((WIDTH, WIDTH), scale=0.02, key=key) for key in mx.random.split(mx.random.key(2), DEPTH)]
+weights = [
+    mx.random.normal((WIDTH, WIDTH), scale=0.02, key=key)
+    for key in mx.random.split(mx.random.key(2), DEPTH)
+]
 mx.eval(rows, weights)
-all_kept, checkpointed = mx.grad(loss_through(layer)), mx.grad(loss_through(mx.checkpoint(layer)))
-for expected, got in zip(all_kept(weights, rows), checkpointed(weights, rows), strict=True):
+all_kept = mx.grad(loss_through(layer))
+checkpointed = mx.grad(loss_through(mx.checkpoint(layer)))
+for expected, got in zip(
+    all_kept(weights, rows), checkpointed(weights, rows), strict=True
+):
     assert mx.allclose(expected, got, atol=1e-5)
 
 # %%
@@ -163,7 +182,14 @@ for expected, got in zip(all_kept(weights, rows), checkpointed(weights, rows), s
 # forward pass with the first one, and undo what the checkpoint was for? Measured with both sides compiled, the baseline
 # keeping all:
 
-saved = compare("transform-checkpoint", mx.compile(all_kept), mx.compile(checkpointed), weights, rows, atol=1e-5)
+saved = compare(
+    "transform-checkpoint",
+    mx.compile(all_kept),
+    mx.compile(checkpointed),
+    weights,
+    rows,
+    atol=1e-5,
+)
 saved
 
 # %%
@@ -172,7 +198,11 @@ saved
 
 figure, ax = plt.subplots(figsize=(7, 2.2), layout="constrained")
 peaks = {"all kept": saved.baseline_peak, "checkpointed": saved.candidate_peak}
-bars = ax.barh(list(peaks), [(peak or 0) / rows.nbytes for peak in peaks.values()], color=["0.6", "C0"])
+bars = ax.barh(
+    list(peaks),
+    [(peak or 0) / rows.nbytes for peak in peaks.values()],
+    color=["0.6", "C0"],
+)
 ax.bar_label(bars, [format_bytes(peak) for peak in peaks.values()], padding=4)
 ax.invert_yaxis()
 ax.margins(x=0.2)

@@ -34,7 +34,7 @@ INTEGERS = {mx.float32: mx.int32, mx.float16: mx.int16, mx.bfloat16: mx.int16}
 
 
 def rank(x: mx.array) -> mx.array:
-    """Return each number's place among all numbers of its dtype, 0 for zero: an int64 array."""
+    """Return each number's place among all of its dtype, 0 for zero: an int64 array."""
     bits = x.view(INTEGERS[x.dtype]).astype(mx.int64)
     sign_bit = 1 << (8 * x.dtype.size - 1)
     return mx.where(bits < 0, -(bits + sign_bit), bits)
@@ -45,9 +45,15 @@ def ulps(a: mx.array, b: mx.array) -> mx.array:
     return mx.abs(rank(a) - rank(b))
 
 
-one, next_one = mx.array([1.0, -1.0, 0.0]), mx.array([1.0 + 2**-23, -1.0 - 2**-22, -0.0])
+one = mx.array([1.0, -1.0, 0.0])
+next_one = mx.array([1.0 + 2**-23, -1.0 - 2**-22, -0.0])
 assert ulps(one, next_one).tolist() == [1, 2, 0]
-assert ulps(mx.array([1.0]).astype(mx.float16), mx.array([1.0 + 2**-10]).astype(mx.float16)).item() == 1
+assert (
+    ulps(
+        mx.array([1.0]).astype(mx.float16), mx.array([1.0 + 2**-10]).astype(mx.float16)
+    ).item()
+    == 1
+)
 
 # %%
 # What is tried
@@ -68,7 +74,11 @@ def third(x: mx.array, y: mx.array) -> mx.array:
     return x * y * (1 / 3)
 
 
-CHAINS = {"x * y + x": multiply_add, "GELU by tanh": gelu_tanh, "x * y * (1 / 3)": third}
+CHAINS = {
+    "x * y + x": multiply_add,
+    "GELU by tanh": gelu_tanh,
+    "x * y * (1 / 3)": third,
+}
 COUNT = 1 << 16
 x, y = (mx.random.normal((COUNT,), key=mx.random.key(seed)) for seed in (0, 1))
 mx.eval(x, y)
@@ -87,22 +97,41 @@ def exact(chain: Chain, a: mx.array, b: mx.array) -> mx.array:
 
 
 def drift(chain: Chain, dtype: mx.Dtype) -> tuple[int, int, int, int]:
-    """Return how many values differ and by how many ulps at most; the worst error of the plain, of the compiled chain."""
+    """Return how many values differ, by how many ulps, and the worst errors of both."""
     a, b = x.astype(dtype), y.astype(dtype)
     mx.eval(a, b)
     plain, compiled, best = chain(a, b), mx.compile(chain)(a, b), exact(chain, a, b)
     between = ulps(plain, compiled)
-    # Near zero two terms cancel, and what is left of them are rounding errors: there an ulp is no yardstick.
+    # Near zero two terms cancel and leave rounding errors: no place to count in ulps.
     sound = mx.abs(best) > 2**-6
-    errors = [mx.max(mx.where(sound, ulps(result, best), 0)).item() for result in (plain, compiled)]
-    return mx.sum(between > 0).item(), mx.max(mx.where(sound, between, 0)).item(), *errors
+    errors = [
+        mx.max(mx.where(sound, ulps(result, best), 0)).item()
+        for result in (plain, compiled)
+    ]
+    return (
+        mx.sum(between > 0).item(),
+        mx.max(mx.where(sound, between, 0)).item(),
+        *errors,
+    )
 
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
-seen = {(text, name): drift(chain, dtype) for text, chain in CHAINS.items() for name, dtype in DTYPES.items()}
+seen = {
+    (text, name): drift(chain, dtype)
+    for text, chain in CHAINS.items()
+    for name, dtype in DTYPES.items()
+}
 rows = tuple((text, name, *map(str, numbers)) for (text, name), numbers in seen.items())
-header = ("chain", "dtype", f"differ of {COUNT}", "by ulps, at most", "plain is off by", "compiled is off by")
-print(f"MLX {mx.__version__} on a {'CPU' if mx.default_device() == mx.Device(mx.cpu) else 'GPU'}")
+header = (
+    "chain",
+    "dtype",
+    f"differ of {COUNT}",
+    "by ulps, at most",
+    "plain is off by",
+    "compiled is off by",
+)
+device = "CPU" if mx.default_device() == mx.Device(mx.cpu) else "GPU"
+print(f"MLX {mx.__version__} on a {device}")
 print(Table(header, rows))
 
 # %%
@@ -123,13 +152,30 @@ for index, (name, marker) in enumerate(zip(DTYPES, "os^", strict=True)):
     offset = 0.22 * (index - 1)
     plain_off = [seen[text, name][2] for text in CHAINS]
     compiled_off = [seen[text, name][3] for text in CHAINS]
-    ax.plot([p + offset - 0.04 for p in places], plain_off, marker, color=f"C{index}", fillstyle="none", markersize=10)
-    ax.plot([p + offset + 0.04 for p in places], compiled_off, marker, color=f"C{index}", label=name)
-ax.plot([], [], "o", color="0.4", fillstyle="none", markersize=10, label="plain: hollow")
+    ax.plot(
+        [p + offset - 0.04 for p in places],
+        plain_off,
+        marker,
+        color=f"C{index}",
+        fillstyle="none",
+        markersize=10,
+    )
+    ax.plot(
+        [p + offset + 0.04 for p in places],
+        compiled_off,
+        marker,
+        color=f"C{index}",
+        label=name,
+    )
+ax.plot(
+    [], [], "o", color="0.4", fillstyle="none", markersize=10, label="plain: hollow"
+)
 ax.plot([], [], "o", color="0.4", label="compiled: filled")
 ax.set_xticks(places, list(CHAINS))
 ax.set_yscale("symlog", linthresh=1)
-ax.set_ylim(-0.2, 3 * max(1, *(number for numbers in seen.values() for number in numbers[2:])))
+ax.set_ylim(
+    -0.2, 3 * max(1, *(number for numbers in seen.values() for number in numbers[2:]))
+)
 ax.set_ylabel("worst error, in ulps")
 ax.set_title("How far plain and compiled results are from the exact value")
 figure.legend(loc="outside lower center", ncols=5)
@@ -151,7 +197,8 @@ for name, result in {
     "written into it": mx.compile(third)(x, y),
     "an argument": mx.compile(scaled)(x, y, scale),
 }.items():
-    print(f"constant {name + ':':<17}{mx.sum(ulps(plain, result) > 0).item()} of {COUNT} values differ")
+    differ = mx.sum(ulps(plain, result) > 0).item()
+    print(f"constant {name + ':':<17}{differ} of {COUNT} values differ")
 
 # %%
 # An argument costs next to nothing, which the comparison confirms or refutes; both sides are compiled. It also spares
@@ -170,10 +217,11 @@ compare("drift-constant", written_in, passed, x, y, scale)
 
 
 def steps_in_common(fast: Chain, steps: int) -> int:
-    """Return after how many steps the two runs are more than a hundredth apart, or ``steps`` if they never are."""
+    """Return after how many steps the runs part by a hundredth; ``steps`` if never."""
     plain = compiled = mx.linspace(0.1, 0.4, 100)
     for step in range(steps):
-        plain, compiled = multiply_add(plain, 2.9 - 3.9 * plain), fast(compiled, 2.9 - 3.9 * compiled)
+        plain = multiply_add(plain, 2.9 - 3.9 * plain)
+        compiled = fast(compiled, 2.9 - 3.9 * compiled)
         if mx.max(mx.abs(plain - compiled)).item() > 0.01:
             return step
     return steps

@@ -222,7 +222,9 @@ def build_record(
         guide=__version__,
         machine=record.machine_of(machine),
         # Settings speak of the whole record: a few examples measured in another way don't change them.
-        settings=before.settings if before and kept else record.Settings(plan.budget_s, plan.processes, plan.half_width),
+        settings=before.settings
+        if before and kept
+        else record.Settings(plan.budget_s, plan.processes, plan.half_width),
         comparisons=tuple(sorted((*entries, *kept), key=lambda entry: (entry.example, entry.name))),
         claims=before.claims if before else (),
         tables=before.tables if before else record.Tables(),
