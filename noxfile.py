@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import difflib
 import functools
 import hashlib
 import json
@@ -90,10 +91,20 @@ def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = Fal
     if found.mlx not in mlx_builds():
         raise Refusal(f"--mlx {found.mlx}: choose from {', '.join(mlx_builds())} on this operating system")
     if measures:
+        refuse_unknown(found.names)
         budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
         count = [] if found.processes is None else ["--processes", str(found.processes)]
         rest = [*found.names, *budget, *count, *(["--keep-going"] if found.keep_going else [])]
     return Options(found.mlx, tuple(rest))
+
+
+def refuse_unknown(names: list[str]) -> None:
+    """Raise a Refusal for a name that no example has: before anything is installed, not after."""
+    there = sorted(path.stem for path in (ROOT / "gallery").glob("*/*.py"))
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1) or there
+            raise Refusal(f"no example {name!r}: {'did you mean' if len(near) == 1 else 'there are'} {', '.join(near)}")
 
 
 INSTALL = "(Debian, Ubuntu: `apt-get install g++`; Fedora: `dnf install gcc-c++`) and run this again"

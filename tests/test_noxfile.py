@@ -93,6 +93,7 @@ def test_options_of_pytest_keep_their_order(noxfile: ModuleType) -> None:
         ),
         ("darwin", ["--mlx", "cuda13"], "--mlx cuda13: choose from metal on this operating system"),
         ("linux", ["--budgte", "1"], "unknown option '--budgte': `-- --help` lists those of this session"),
+        ("linux", ["gelu_speed_up"], "no example 'gelu_speed_up': did you mean gelu_speedup"),
         ("linux", ["--budget", "soon"], "argument --budget: invalid float value: 'soon'"),
     ],
 )

@@ -166,7 +166,7 @@ def test_named_examples_are_measured_and_the_others_kept(tmp_path: Path) -> None
     assert quick(tmp_path).returncode == 0
     (path,) = (tmp_path / "docs" / "records").glob("*.json")
     before = {entry.name: entry for entry in record.load(path).comparisons}
-    assert quick(tmp_path, "two", "--processes", "1").returncode == 0
+    assert quick(tmp_path, "two", "two", "--processes", "1").returncode == 0
     after = {entry.name: entry for entry in record.load(path).comparisons}
     assert after["one"] == before["one"] and len(after["two"].runs) == 1
     assert record.load(path).settings.processes == 2

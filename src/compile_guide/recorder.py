@@ -103,7 +103,7 @@ def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
         raise RecorderError("two examples have one file name: a record tells examples apart by it")
     if unknown := sorted(set(names) - set(known)):
         raise RecorderError(f"no example {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(known[name] for name in names) or tuple(scripts)
+    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(scripts)
 
 
 def machine_facts(folder: Path) -> Machine:
