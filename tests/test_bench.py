@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from site_builds import build, put_records, write
 
+from compile_guide import timing
 from compile_guide.bench import __main__ as command
-from compile_guide.bench.estimators import ESTIMATORS, PACKAGES, available
-from compile_guide.bench.results import CONDITIONS, Bench, Series, load, save
+from compile_guide.bench import forking
+from compile_guide.bench.asking import asker
+from compile_guide.bench.estimators import ESTIMATORS, METHOD, PACKAGES, RUN, available
+from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, load, save
+from compile_guide.bench.rounds import REFERENCE_S, BenchError, Part, begin, run
 from compile_guide.bench.workloads import WORKLOADS, make
-from compile_guide.site.benched import OURS, percent
+from compile_guide.site.benched import OURS, goals, percent
 
 ROOT = Path(__file__).parents[1]
 PEER = "MLX documentation's helper"
@@ -24,7 +31,7 @@ def make_series(condition: str, estimator: str, ratios: tuple[float, ...], width
     none = (None,) * len(ratios)
     lows = none if width is None else tuple(r - width for r in ratios)
     highs = none if width is None else tuple(r + width for r in ratios)
-    return Series(condition, "scalar", estimator, ratios, lows, highs)
+    return Series(condition, "scalar", estimator, 0.5, ratios, lows, highs)
 
 
 def make_bench() -> Bench:
@@ -39,25 +46,26 @@ def make_bench() -> Bench:
         )
     ]
     machine: dict[str, str | int] = {"chip": "Test Chip", "cores": 2, "backend": "cpu"}
-    return Bench(1, "2026-11-22T00:00:00Z", machine, {"mlx": "0.32.4"}, 0.5, {"scalar": (1.9, 2.0, 2.1)}, tuple(series))
+    references = tuple(Reference(condition, "scalar", (1.9, 2.0, 2.1)) for condition in CONDITIONS)
+    return Bench(SCHEMA, METHOD, "2026-11-22T00:00:00Z", machine, {"mlx": "0.32.4"}, references, tuple(series))
 
 
 def test_spread_is_the_interquartile_range_over_the_median() -> None:
-    found = make_bench().find("quiet", "scalar", OURS[0])
+    found = make_bench().find("quiet", "scalar", OURS[0], 0.5)
     assert found.spread == pytest.approx(0.02 / 2)
     assert found.deviation == pytest.approx(0.015811 / 2, rel=1e-3)
 
 
 def test_bias_is_signed_and_relative_to_the_reference() -> None:
     bench = make_bench()
-    assert bench.truth("scalar") == 2.0
-    assert bench.find("quiet", "scalar", PEER).bias(2.0) == pytest.approx(0.1)
+    assert bench.truth("quiet", "scalar") == 2.0
+    assert bench.find("quiet", "scalar", PEER, 0.5).bias(2.0) == pytest.approx(0.1)
 
 
 def test_coverage_counts_the_intervals_that_hold_the_truth() -> None:
     bench = make_bench()
-    assert bench.find("quiet", "scalar", OURS[0]).coverage(2.0) == pytest.approx(3 / 5)
-    assert bench.find("quiet", "scalar", PEER).coverage(2.0) is None
+    assert bench.find("quiet", "scalar", OURS[0], 0.5).coverage(2.0) == pytest.approx(3 / 5)
+    assert bench.find("quiet", "scalar", PEER, 0.5).coverage(2.0) is None
 
 
 def test_the_file_reads_back_and_a_broken_one_is_named(tmp_path: Path) -> None:
@@ -65,7 +73,7 @@ def test_the_file_reads_back_and_a_broken_one_is_named(tmp_path: Path) -> None:
     save(make_bench(), file)
     assert load(file) == make_bench()
     assert [one.name for one in tmp_path.iterdir()] == ["bench.json"]
-    file.write_text(file.read_text(encoding="utf-8").replace('"seconds": 0.5', '"seconds": "half"'), encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace('"seconds":0.5', '"seconds":"half"'), encoding="utf-8")
     with pytest.raises(ValueError, match=r"bench\.json.*seconds.*nox -s bench"):
         load(file)
 
@@ -96,30 +104,103 @@ def test_asking_for_one_that_is_missing_says_what_there_is(
     assert not list(tmp_path.iterdir())
 
 
-def test_every_estimator_is_asked_equally_often_in_both_conditions() -> None:
-    asked: list[tuple[str, str, float]] = []
+def fake_run(name: str) -> dict[str, object]:
+    """What one of six processes reports: eight pairs, the candidate twice as fast."""
+    return asdict(timing.Comparison(name, (timing.Run((2.0,) * 8, (1.0,) * 8, 1.0, 1.0),)))
 
-    def ask(workload: str, estimator: str, seconds: float) -> dict[str, float | None]:
-        asked.append((workload, estimator, seconds))
-        return {"ratio": 2.0, "low": None, "high": None}
 
-    bench = command.run(["scalar"], ["minimum", PEER], 0.25, 3, ask)
-    assert asked.count(("scalar", "minimum", 0.25)) == asked.count(("scalar", PEER, 0.25)) == 6
-    assert len(bench.references["scalar"]) == command.REFERENCE_PROCESSES
-    assert {(one.condition, one.estimator): len(one.ratios) for one in bench.series} == {
-        (condition, name): 3 for condition in CONDITIONS for name in ("minimum", PEER)
-    }
+class FakeAsk:
+    """Answers at once and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, float]] = []
+
+    def __call__(self, workload: str, estimator: str, seconds: float) -> dict[str, object]:
+        self.asked.append((workload, estimator, seconds))
+        return fake_run(workload) if estimator == RUN else {"ratio": 2.0, "low": None, "high": None}
+
+
+PART = Part(("scalar", "chain-4M"), (OURS[0], PEER), "quiet", 0.3)
+
+
+def test_a_round_asks_each_once_and_spreads_our_six_processes_between_the_others(tmp_path: Path) -> None:
+    ask = FakeAsk()
+    assert run([PART], tmp_path / "bench.json", 1, ask)
+    assert sorted(Counter(ask.asked).items()) == sorted(
+        {
+            **{(w, RUN, 0.3 / 6): 6 for w in PART.workloads},
+            **{(w, PEER, 0.3): 1 for w in PART.workloads},
+            **{(w, "reference", REFERENCE_S): 1 for w in PART.workloads},
+        }.items()
+    )
+    at = [n for n, one in enumerate(ask.asked) if one[:2] == ("scalar", RUN)]
+    assert at[-1] - at[0] > 5  # not six in a row
+    made = load(tmp_path / "bench.json").find("quiet", "scalar", OURS[0], 0.3)
+    assert (made.ratios, made.lows, made.highs) == ((2.0,), (2.0,), (2.0,))
+
+
+def test_a_second_piece_measures_only_what_is_missing(tmp_path: Path) -> None:
+    file, first, second = tmp_path / "bench.json", FakeAsk(), FakeAsk()
+    assert run([replace(PART, workloads=("scalar",))], file, 2, first)
+    assert run([PART], file, 3, second)
+    assert Counter(w for w, name, _ in second.asked if name == PEER) == {"scalar": 1, "chain-4M": 3}
+    bench = load(file)
+    assert {len(one.ratios) for one in bench.series} == {3}
+    assert bench.reference("quiet", "chain-4M").ratios == (2.0,) * 3
+
+
+def test_no_round_begins_that_would_end_after_the_minutes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bench.json"
+    assert not run([PART], file, 3, FakeAsk(), minutes=0)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"method": METHOD - 1}, "made in another way"),
+        ({"packages": {"mlx": "0.1"}}, "its mlx is 0.1, here "),
+        ({"machine": {"chip": "Other Chip"}}, "its chip is Other Chip, here "),
+    ],
+)
+def test_estimates_of_another_machine_version_or_method_are_not_continued(
+    change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    save(msgspec.structs.replace(begin(file, (PEER,)), **change), file)
+    before = file.read_bytes()
+    with pytest.raises(BenchError, match=f"bench.json can't be continued here: .*{said}.*--out"):
+        run([PART], file, 3, FakeAsk())
+    assert file.read_bytes() == before
+
+
+def test_a_file_of_an_older_schema_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text('{"schema": 1, "seconds": 0.5}', encoding="utf-8")
+    with pytest.raises(ValueError, match="schema 1, and this program reads 2"):
+        load(file)
 
 
 @pytest.mark.parametrize("estimator", available())
 def test_every_estimator_gives_a_ratio_that_can_be(estimator: str, tmp_path: Path) -> None:
-    found = command.asker(tmp_path)("scalar", estimator, 0.3)
+    with asker(tmp_path) as ask:
+        found = ask("scalar", estimator, 0.3)
     assert 0.05 < (found["ratio"] or 0) < 20  # this machine is busy: no more can be said of one estimate
 
 
 def test_a_worker_that_fails_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="minimum failed on nothing"):
-        command.asker(tmp_path)("nothing", "minimum", 0.1)
+    with asker(tmp_path) as ask, pytest.raises(RuntimeError, match="minimum failed on nothing"):
+        ask("nothing", "minimum", 0.1)
+
+
+def test_a_child_of_a_process_that_imported_first_estimates_and_its_failure_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(forking.FIRST, "minimum", "json")
+    with asker(tmp_path) as ask:
+        with pytest.raises(RuntimeError, match="minimum failed on nothing: KeyError"):
+            ask("nothing", "minimum", 0.1)
+        assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
 
 
 @pytest.mark.parametrize(
@@ -140,11 +221,21 @@ def test_the_page_shows_figures_of_the_file_and_nothing_else(tmp_path: Path) -> 
     assert "Test Chip, 2 cores" in said and "5 estimates of each kind, 0.5 s each" in said
     assert "lie within 1.0 % (median over the workloads)" in said
     assert "3.6 %, 3.6 times as much" in said
-    assert "+10 %" in said and "+0.00 %" in said
+    assert "+10 % ± " in said and "+0.00 % ± " in said
+
+
+def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
+    assert goals(make_bench(), "disturbed", 0.5) == [
+        ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "yes"],
+        ["bias under 0.50 %", "0.00 % (median of its sizes)", "yes"],
+        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %)", "no"],
+    ]
+    assert goals(make_bench(), "quiet", 2.0) == []
 
 
 def test_the_committed_file_holds_thirty_estimates_of_everything_that_the_page_says() -> None:
     bench = load(ROOT / "docs" / "bench.json")
+    assert bench.method == METHOD
     assert min(len(one.ratios) for one in bench.series) >= 30
     assert {PEER, *OURS} <= set(bench.estimators())
     assert json.loads((ROOT / "docs" / "bench.json").read_bytes())["machine"]["mlx"]

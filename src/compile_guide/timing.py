@@ -35,6 +35,9 @@ CONFIDENCE = 0.95
 MAX_PAIRS = 48
 LOOKS = (12, 24)
 """Pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval."""
+SETTLE_CALLS, SETTLE_S = 4, 0.1
+"""Untimed calls before a block, at most, and the seconds from which on a call needs none: the first calls after the other
+function's find their data gone from the caches (seen: the first takes twice as long, the fourth a tenth more)."""
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES = 1 << 28
@@ -636,7 +639,7 @@ class _Side:
     def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         self.function, self.inputs = function, inputs
         self.first_s = self.call_s = 0.0
-        self.calls, self.peak = 1, 0
+        self.calls, self.settle, self.peak = 1, 0, 0
         self.built: int | None = None
 
     def call(self) -> tuple[Any, float]:
@@ -666,11 +669,12 @@ class _Side:
         del result
 
     def calibrate(self, target_s: float) -> None:
-        """Choose how many calls a block takes, so that reading the clock and the loop are lost in it."""
+        """Choose how many calls a block takes, so that reading the clock and the loop are lost in it, and how many before."""
         if self.call_s < target_s:
             self.calls = max(1, math.ceil(target_s / 8 / self.call_s))
             self.call_s = min(self.call_s, self.block())
         self.calls = max(1, math.ceil(target_s / self.call_s))
+        self.settle = 0 if self.call_s > SETTLE_S else min(SETTLE_CALLS, math.ceil(self.calls / 4))
 
     def block(self) -> float:
         """Time one block; return seconds a call. Nothing but the calls stands between the two clock readings."""
@@ -678,6 +682,8 @@ class _Side:
 
         evaluate, function, inputs, clock = mx.eval, self.function, self.inputs, time.perf_counter
         calls = repeat(None, self.calls)
+        for _ in repeat(None, self.settle):
+            evaluate(function(*inputs))
         start = clock()
         for _ in calls:
             evaluate(function(*inputs))

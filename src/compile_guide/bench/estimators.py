@@ -18,14 +18,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from compile_guide import timing
 from compile_guide.bench import workloads
+from compile_guide.bench.workloads import calls
 
 TOOLS = Path(__file__).with_name("tools")
+SIX, RUN, REFERENCE = 6, "compare(), one of six", "reference"
+STRETCH_S, SETTLE_S = 0.04, 0.01
+METHOD = 2
+"""Raised when an estimator, a workload or the yardstick changes, so that estimates of two kinds are never put together."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,42 @@ Estimator = Callable[[str, float], Estimate]
 
 def ours_one(workload: str, seconds: float) -> Estimate:
     """``compare()`` in one process, as in a script that one runs oneself."""
-    return _estimate(timing.Comparison(workload, (_our_run(workload, seconds),)))
+    return combined([our_run(workload, seconds)])
 
 
 def ours_six(workload: str, seconds: float) -> Estimate:
-    """``compare()`` in six processes, as the recorder does it, a sixth of the time each."""
-    argv = [sys.executable, "-m", "compile_guide.bench.worker", workload, "ours-run", str(seconds / 6)]
-    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(6)]
-    runs = [run for output in outputs for run in timing.from_dict(json.loads(output.splitlines()[-1])).runs]
-    return _estimate(timing.Comparison(workload, tuple(runs)))
+    """``compare()`` in six processes, as the recorder does it, a sixth of the time each.
+
+    The recorder goes round by round through all examples, so the six are minutes apart. The bench spreads them over
+    its own rounds in the same way; only where this is called as a whole they follow each other.
+    """
+    argv = [sys.executable, "-m", "compile_guide.bench.worker", workload, RUN, str(seconds / SIX)]
+    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
+    return combined([json.loads(output.splitlines()[-1]) for output in outputs])
 
 
-def _our_run(workload: str, seconds: float) -> timing.Run:
+def our_run(workload: str, seconds: float) -> dict[str, Any]:
+    """Return what one process sees in so many seconds, as JSON's types."""
     found = workloads.make(workload)
     with contextlib.redirect_stdout(io.StringIO()):
         done = timing.compare(
             workload.lower(), found.baseline, found.candidate, *found.inputs, budget=seconds, half_width=1e-9, rtol=1e-3
         )
-    return done.runs[0]
+    return asdict(done)
 
 
-def _estimate(comparison: timing.Comparison) -> Estimate:
-    if comparison.ratio is None:
-        raise RuntimeError(f"{comparison.name} is too slow for this many seconds: give it more")
-    low, high = comparison.interval or (None, None)
-    return Estimate(comparison.ratio, low, high)
+def combined(runs: list[dict[str, Any]]) -> Estimate:
+    """Return what ``compare()`` says when these processes' runs are put together.
+
+    Raises:
+        RuntimeError: a process found the calls too slow for its seconds.
+    """
+    found = [timing.from_dict(run) for run in runs]
+    together = timing.Comparison(found[0].name, tuple(run for one in found for run in one.runs))
+    if together.ratio is None:
+        raise RuntimeError(f"{together.name} is too slow for this many seconds: give it more")
+    low, high = together.interval or (None, None)
+    return Estimate(together.ratio, low, high)
 
 
 def one_after_the_other(workload: str, seconds: float) -> Estimate:
@@ -87,23 +103,15 @@ def _ratio(workload: str, seconds: float, time_of: Callable[[Callable[[], object
     return time_of(baseline, seconds / 2) / time_of(candidate, seconds / 2)
 
 
-def calls(workload: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return two functions of no arguments that call baseline and candidate and evaluate what they return."""
-    import mlx.core as mx
-
-    found = workloads.make(workload)
-    return (
-        lambda: mx.eval(found.baseline(*found.inputs)),
-        lambda: mx.eval(found.candidate(*found.inputs)),
-    )
-
-
 def _mean_of_calls(call: Callable[[], object], seconds: float) -> float:
     start = time.perf_counter()
     for _ in range(10):
         call()
     warm = time.perf_counter() - start
-    count = max(1, round(10 * (seconds - warm) / warm))
+    return _mean(call, max(1, round(10 * (seconds - warm) / warm)))
+
+
+def _mean(call: Callable[[], object], count: int) -> float:
     start = time.perf_counter()
     for _ in range(count):
         call()
@@ -132,22 +140,18 @@ def torch_timer(workload: str, seconds: float) -> Estimate:
 
 
 def pyperf(workload: str, seconds: float) -> Estimate:
-    """``pyperf``: means of values from three processes each, one value to warm up and two that count."""
-    share = seconds / 2 / 9
-    options = ["--processes=3", "--warmups=1", "--values=2", f"--min-time={share}", "--quiet"]
+    """``pyperf``: means of values from two processes each, one value to warm up and three that count, as by default.
+
+    Its default is twenty processes. What takes long is not the clock but the processes: one more to calibrate, one more
+    that starts them all, each importing everything. Two keep that at seven for the two functions.
+    """
+    options = ["--processes=2", f"--min-time={seconds / 2 / 8}", "--quiet", "--copy-env"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pyperf.json"
-        _run([str(TOOLS / "pyperf_script.py"), *options, f"--inherit-environ={','.join(_inherited())}", "-o", str(file)],
-             workload)  # fmt: skip
+        _run([str(TOOLS / "pyperf_script.py"), *options, "-o", str(file)], workload)
         found = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
     means = [statistics.mean(v for run in one["runs"] for v in run.get("values", ())) for one in found]
     return Estimate(means[0] / means[1])
-
-
-def _inherited() -> list[str]:
-    return [name for name in os.environ if name.startswith(("TMP", "PYTHON", "BENCH", "MLX", "CUDA"))] + [
-        "BENCH_WORKLOAD"
-    ]
 
 
 def pytest_benchmark(workload: str, seconds: float) -> Estimate:
@@ -168,16 +172,19 @@ def _run(arguments: list[str], workload: str) -> None:
 
 
 def reference(workload: str, seconds: float) -> Estimate:
-    """The yardstick: single calls in turn, the median of one function's divided by the median of the other's."""
-    times: tuple[list[float], list[float]] = ([], [])
+    """The yardstick: long stretches of one function and the other in turn, the median stretch by the median stretch.
+
+    A stretch takes about :data:`STRETCH_S` and counts after :data:`SETTLE_S`, so that each function is seen as in a
+    loop of its own, and no ratio is made of neighbors.
+    """
+    means: tuple[list[float], list[float]] = ([], [])
     both, clock = calls(workload), time.perf_counter
     end = clock() + seconds
-    while clock() < end or len(times[0]) < 5:
-        for call, seen in zip(both, times, strict=True):
-            start = clock()
-            call()
-            seen.append(clock() - start)
-    return Estimate(statistics.median(times[0]) / statistics.median(times[1]))
+    while clock() < end or len(means[0]) < 3:
+        for call, seen in zip(both, means, strict=True):
+            count = len(_each(call, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
+            seen.append(_mean(call, count))
+    return Estimate(statistics.median(means[0]) / statistics.median(means[1]))
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -199,9 +206,6 @@ def available() -> list[str]:
 
 def run_for_worker(workload: str, estimator: str, seconds: float) -> dict[str, Any]:
     """Return one estimate, or the raw run that six processes make one of, as JSON's types."""
-    if estimator == "ours-run":
-        from dataclasses import asdict
-
-        return asdict(timing.Comparison(workload.lower(), (_our_run(workload, seconds),)))
-    made = (reference if estimator == "reference" else ESTIMATORS[estimator])(workload, seconds)
-    return {"ratio": made.ratio, "low": made.low, "high": made.high}
+    if estimator == RUN:
+        return our_run(workload, seconds)
+    return asdict((reference if estimator == REFERENCE else ESTIMATORS[estimator])(workload, seconds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import msgspec
 
 QUIET, DISTURBED = "quiet", "disturbed"
 CONDITIONS = (QUIET, DISTURBED)
+SCHEMA = 2
+"""1: one number of seconds for all, one yardstick for both conditions; 2: each series has its seconds, each condition its own."""
+LISTS = ("references", "series")
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,9 +22,16 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     condition: str
     workload: str
     estimator: str
-    ratios: tuple[float, ...]
-    lows: tuple[float | None, ...]
-    highs: tuple[float | None, ...]
+    seconds: float
+    """What each estimate may take."""
+    ratios: tuple[float, ...] = ()
+    lows: tuple[float | None, ...] = ()
+    highs: tuple[float | None, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """Return what tells series apart."""
+        return self.condition, self.workload, self.estimator, self.seconds
 
     @property
     def center(self) -> float:
@@ -41,28 +53,62 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return how far the median estimate is off, as a share of ``truth``."""
         return self.center / truth - 1
 
+    def hits(self, truth: float) -> tuple[int, int]:
+        """Return how many intervals hold ``truth``, and how many there are."""
+        ends = [(a, b) for a, b in zip(self.lows, self.highs, strict=True) if a is not None and b is not None]
+        return sum(a <= truth <= b for a, b in ends), len(ends)
+
     def coverage(self, truth: float) -> float | None:
         """Return the share of intervals that hold ``truth``, None for an estimator that gives none."""
-        ends = [(a, b) for a, b in zip(self.lows, self.highs, strict=True) if a is not None and b is not None]
-        return sum(a <= truth <= b for a, b in ends) / len(ends) if ends else None
+        held, of = self.hits(truth)
+        return held / of if of else None
+
+
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The yardstick of one workload in one condition: a ratio from each of its processes, spread over the estimates."""
+
+    condition: str
+    workload: str
+    ratios: tuple[float, ...] = ()
 
 
 class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run of ``nox -s bench``: where, when, with what, and every estimate."""
+    """What ``nox -s bench`` found on one machine: where, when last, with what, and every estimate."""
 
     schema: int
+    method: int
+    """Of the estimators; see :data:`compile_guide.bench.estimators.METHOD`."""
     created: str
     machine: dict[str, str | int]
     packages: dict[str, str]
-    seconds: float
-    """What each estimate may take, in seconds."""
-    references: dict[str, tuple[float, ...]]
-    """The ratios of the long reference run, one for each of its processes, for each workload."""
-    series: tuple[Series, ...]
+    references: tuple[Reference, ...] = ()
+    series: tuple[Series, ...] = ()
 
-    def truth(self, workload: str) -> float:
-        """Return the ratio that the estimates of a workload are held against: the median of the reference run."""
-        return statistics.median(self.references[workload])
+    def size(self) -> int:
+        """Return how many estimates there are in all."""
+        return sum(len(one.ratios) for one in self.series)
+
+    def reference(self, condition: str, workload: str) -> Reference:
+        """Return the yardstick, empty where it wasn't measured."""
+        wanted = (condition, workload)
+        there = (one for one in self.references if (one.condition, one.workload) == wanted)
+        return next(there, Reference(*wanted))
+
+    def truth(self, condition: str, workload: str) -> float:
+        """Return the ratio that estimates are held against: the median of the yardstick's processes."""
+        return statistics.median(self.reference(condition, workload).ratios)
+
+    def doubt(self, one: Series) -> float:
+        """Return the standard error of a series' bias, as a share: of its median and the yardstick's together.
+
+        A median's standard error is that of a mean times 1.25 where values scatter normally; their deviation is taken
+        from the interquartile range (1.35 of them), which a few outliers don't bend.
+        """
+        parts = []
+        for values in (one.ratios, self.reference(one.condition, one.workload).ratios):
+            low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+            parts.append(1.25 * (high - low) / 1.35 / middle / math.sqrt(len(values)))
+        return math.hypot(*parts)
 
     def estimators(self) -> list[str]:
         """Return the names of the estimators in the order of the file, each once."""
@@ -70,26 +116,35 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def workloads(self) -> list[str]:
         """Return the names of the workloads in the order of the file, each once."""
-        return list(self.references)
+        return list(dict.fromkeys(one.workload for one in self.series))
 
-    def find(self, condition: str, workload: str, estimator: str) -> Series:
-        """Return one series.
+    def budgets(self) -> list[float]:
+        """Return the seconds that estimates were given, shortest first."""
+        return sorted({one.seconds for one in self.series})
 
-        Raises:
-            KeyError: there is none.
-        """
-        wanted = (condition, workload, estimator)
-        for one in self.series:
-            if (one.condition, one.workload, one.estimator) == wanted:
-                return one
-        raise KeyError(wanted)
+    def find(self, condition: str, workload: str, estimator: str, seconds: float) -> Series:
+        """Return one series, empty where there is none yet."""
+        wanted = (condition, workload, estimator, seconds)
+        return next((one for one in self.series if one.key == wanted), Series(*wanted))
 
-    def typical(self, condition: str, estimator: str, figure: str) -> float:
-        """Return the median over the workloads of a series' ``spread`` or ``deviation``, or of its bias' size."""
-        found = [self.find(condition, workload, estimator) for workload in self.workloads()]
+    def of(self, condition: str, estimator: str, seconds: float) -> list[Series]:
+        """Return an estimator's series, those of enough estimates for a spread, over all workloads."""
+        wanted = (condition, estimator, seconds)
+        return [s for s in self.series if (s.condition, s.estimator, s.seconds) == wanted and len(s.ratios) > 1]
+
+    def typical(self, condition: str, estimator: str, seconds: float, figure: str) -> float | None:
+        """Return the median over the workloads of ``spread``, ``deviation``, or the size of ``bias``; None without any."""
+        found = self.of(condition, estimator, seconds)
         if figure == "bias":
-            return statistics.median(abs(one.bias(self.truth(one.workload))) for one in found)
-        return float(statistics.median(getattr(one, figure) for one in found))
+            values = [abs(one.bias(self.truth(condition, one.workload))) for one in found]
+        else:
+            values = [getattr(one, figure) for one in found]
+        return statistics.median(values) if values else None
+
+    def hits(self, condition: str, estimator: str, seconds: float) -> tuple[int, int]:
+        """Return how many intervals of all workloads hold their yardstick, and how many there are."""
+        held = [one.hits(self.truth(condition, one.workload)) for one in self.of(condition, estimator, seconds)]
+        return sum(hit for hit, _ in held), sum(of for _, of in held)
 
 
 def load(file: Path) -> Bench:
@@ -99,14 +154,33 @@ def load(file: Path) -> Bench:
         ValueError: it isn't one; the message names the file and the place.
     """
     try:
+        schema = msgspec.json.decode(file.read_bytes(), type=_Versioned).schema
+        if schema != SCHEMA:
+            raise msgspec.ValidationError(f"schema {schema}, and this program reads {SCHEMA}")
         return msgspec.json.decode(file.read_bytes(), type=Bench)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"{file}: {error}; make it anew with 'nox -s bench'") from error
+        raise ValueError(f"{file}: {error}; delete it and make it anew with 'nox -s bench'") from error
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
 
 
 def save(bench: Bench, file: Path) -> None:
     """Write the file at once or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(bench), indent=1)
     partial = file.with_suffix(".partial")
-    partial.write_bytes(text + b"\n")
+    partial.write_text(_lines(bench), encoding="utf-8")
     partial.replace(file)
+
+
+def _lines(bench: Bench) -> str:
+    """One line for each series: a changed estimate is a changed line, and thousands of them are no thousands of lines."""
+    parts = [
+        f"{json.dumps(key)}: {json.dumps(value)}"
+        for key, value in msgspec.to_builtins(bench).items()
+        if key not in LISTS
+    ]
+    for key in LISTS:
+        rows = ",\n  ".join(msgspec.json.encode(one).decode() for one in getattr(bench, key))
+        parts.append(f"{json.dumps(key)}: [\n  {rows}\n ]")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"

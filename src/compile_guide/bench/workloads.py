@@ -84,6 +84,15 @@ def make(name: str) -> Workload:
     return found
 
 
+def calls(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return two functions of no arguments that call baseline and candidate and evaluate what they return."""
+    import mlx.core as mx
+
+    found = make(name)
+    evaluate, inputs = mx.eval, found.inputs
+    return (lambda: evaluate(found.baseline(*inputs)), lambda: evaluate(found.candidate(*inputs)))
+
+
 def _chain(size: int) -> Workload:
     import mlx.core as mx
 

@@ -103,6 +103,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("version-history", observed.VersionHistory)
     app.add_directive("bench-table", benched.BenchTable)
     app.add_directive("bench-summary", benched.BenchSummary)
+    app.add_directive("bench-goals", benched.BenchGoals)
     app.connect("config-inited", _settle_record)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-purge-doc", _purge)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compile_guide.bench.estimators import calls
+from compile_guide.bench.workloads import calls
 
 
 @pytest.fixture(scope="module", name="both")

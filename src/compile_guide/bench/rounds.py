@@ -1,0 +1,173 @@
+"""Let all estimators estimate in rounds, and put what they said beside what they said before."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compile_guide.bench.asking import Ask, Found, disturbance
+from compile_guide.bench.estimators import METHOD, REFERENCE, RUN, SIX, combined
+from compile_guide.bench.results import DISTURBED, SCHEMA, Bench, Reference, Series, load, save
+from compile_guide.machine import machine
+
+OURS_SIX = "compare(), six processes"
+REFERENCE_S = 1.0
+DISTRIBUTIONS = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest-benchmark"}
+Job = tuple[str, str]
+"""A workload and an estimator (or the yardstick)."""
+
+
+class BenchError(RuntimeError):
+    """What was asked for can't be done; one line says what to change."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to run: every workload by every estimator, in one condition, with so many seconds for each estimate."""
+
+    workloads: tuple[str, ...]
+    estimators: tuple[str, ...]
+    condition: str
+    seconds: float
+
+
+def begin(file: Path, estimators: tuple[str, ...]) -> Bench:
+    """Return what ``file`` holds, to be continued, or a bench without estimates if there is no such file.
+
+    Raises:
+        BenchError: it is broken, or comes from another machine, other versions or another method.
+    """
+    here = _here(estimators)
+    if not file.exists():
+        return here
+    try:
+        there = load(file)
+    except ValueError as error:
+        raise BenchError(str(error)) from error
+    if other := _difference(there, here):
+        raise BenchError(f"{file} can't be continued here: {other}. Name another file with --out, or delete it")
+    packages = there.packages | here.packages
+    return Bench(SCHEMA, METHOD, here.created, here.machine, packages, there.references, there.series)
+
+
+def _difference(there: Bench, here: Bench) -> str | None:
+    """Say what keeps estimates of two benches apart, None if nothing does."""
+    if there.method != here.method:
+        return "its estimates were made in another way"
+    facts, mine = {**there.machine, **there.packages}, {**here.machine, **here.packages}
+    return next((f"its {k} is {v}, here {mine[k]}" for k, v in facts.items() if mine.get(k, v) != v), None)
+
+
+def _here(estimators: tuple[str, ...]) -> Bench:
+    facts = machine()
+    about: dict[str, str | int] = {"chip": facts.gpu or facts.chip, "cores": facts.cores, "backend": facts.backend,
+                                   "os": facts.os, "python": facts.python, "mlx": facts.mlx}  # fmt: skip
+    used = {"mlx", *(DISTRIBUTIONS[name] for name in estimators if name in DISTRIBUTIONS)}
+    return Bench(SCHEMA, METHOD, now(), about, {name: version(name) for name in sorted(used)})
+
+
+def now() -> str:
+    """Return the time, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def version(package: str) -> str:
+    """Return an installed package's version; Debian's torch says it in the module alone."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return str(importlib.import_module(package).__version__)
+
+
+def rounds(bench: Bench, part: Part, repeats: int, ask: Ask, until: float = float("inf")) -> Iterator[Bench]:
+    """Go round after round until each has ``repeats`` estimates; give the bench after each round.
+
+    A round asks every estimator about every workload once, and the yardstick once about each workload, in an order
+    drawn anew. ``until`` is a :func:`time.monotonic` at which no round shall still run.
+    """
+    longest = 0.0
+    with disturbance() if part.condition == DISTURBED else contextlib.nullcontext():
+        while jobs := _missing(bench, part, repeats):
+            start = time.monotonic()
+            if start + longest > until:
+                return
+            found = one_round(jobs, part.seconds, ask, random.Random(bench.size()))
+            bench = _with(bench, part, found)
+            yield bench
+            longest = max(longest, time.monotonic() - start)
+
+
+def _missing(bench: Bench, part: Part, repeats: int) -> list[Job]:
+    return [
+        (workload, estimator)
+        for workload in part.workloads
+        for estimator in part.estimators
+        if len(bench.find(part.condition, workload, estimator, part.seconds).ratios) < repeats
+    ]
+
+
+def one_round(jobs: list[Job], seconds: float, ask: Ask, dice: random.Random) -> dict[Job, Found]:
+    """Ask for one estimate of each job; the six processes of ours lie between the others', as when recording."""
+    tasks: list[tuple[Job, str, float]] = []
+    for workload, estimator in jobs:
+        parts = [(RUN, seconds / SIX)] * SIX if estimator == OURS_SIX else [(estimator, seconds)]
+        tasks += [((workload, estimator), *one) for one in parts]
+    tasks += [((workload, REFERENCE), REFERENCE, REFERENCE_S) for workload in dict(jobs)]
+    answers: dict[Job, list[Found]] = {job: [] for job, _, _ in tasks}  # in this order they stand in the file
+    for job, name, share in dice.sample(tasks, len(tasks)):
+        answers[job].append(ask(job[0], name, share))
+    return {job: _combined(found) if job[1] == OURS_SIX else found[0] for job, found in answers.items()}
+
+
+def _combined(found: list[Found]) -> Found:
+    made = combined(found)
+    return {"ratio": made.ratio, "low": made.low, "high": made.high}
+
+
+def _with(bench: Bench, part: Part, found: dict[Job, Found]) -> Bench:
+    series = {one.key: one for one in bench.series}
+    references = {(one.condition, one.workload): one for one in bench.references}
+    for (workload, estimator), one in found.items():
+        if estimator == REFERENCE:
+            key = (part.condition, workload)
+            before = references.get(key, Reference(*key)).ratios
+            references[key] = Reference(*key, (*before, float(f"{one['ratio']:.6g}")))
+        else:
+            old = bench.find(part.condition, workload, estimator, part.seconds)
+            columns = [
+                (*a, _rounded(one[k])) for a, k in ((old.ratios, "ratio"), (old.lows, "low"), (old.highs, "high"))
+            ]
+            series[old.key] = Series(*old.key, *columns)  # type: ignore[arg-type]
+    return Bench(
+        SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references.values()), tuple(series.values())
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def run(
+    parts: list[Part], file: Path, repeats: int, ask: Ask, minutes: float = float("inf"),
+    show: Callable[[Part, Bench], None] = lambda part, bench: None,
+) -> bool:  # fmt: skip
+    """Run the parts one after the other and save after each round; False when the minutes end before the work.
+
+    Raises:
+        BenchError: the file can't be continued here.
+    """
+    until = time.monotonic() + 60 * minutes
+    bench = begin(file, tuple(dict.fromkeys(name for part in parts for name in part.estimators)))
+    for part in parts:
+        for bench in rounds(bench, part, repeats, ask, until):  # noqa: B020 - each round continues from the last
+            save(bench, file)
+            show(part, bench)
+        if _missing(bench, part, repeats):
+            return False
+    return True
