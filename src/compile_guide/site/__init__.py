@@ -35,6 +35,29 @@ from compile_guide.site import (
 )
 from compile_guide.site.shelf import shelf
 
+ROLES = {
+    "measured": roles.Measured,
+    "machine": roles.MachineFact,
+    "claim": roles.ClaimMark,
+    "verdict": roles.VerdictMark,
+}
+DIRECTIVES = {
+    "comparison": comparisons.ComparisonTable,
+    "headline": comparisons.Headline,
+    "machines": tables.Machines,
+    "measured-on": tables.MeasuredOn,
+    "published": published.Published,
+    "apple-silicon": published.AppleSilicon,
+    "claims": ledger.Ledger,
+    "shapeless-support": observed.ShapelessSupport,
+    "already-compiled": observed.AlreadyCompiled,
+    "error-catalogue": observed.ErrorCatalogue,
+    "version-history": observed.VersionHistory,
+    "bench-table": benched.BenchTable,
+    "bench-summary": benched.BenchSummary,
+    "bench-goals": benched.BenchGoals,
+}
+
 
 def _settle_record(app: Sphinx, config: Config) -> None:
     """Say for certain which record is shown, so that another choice makes Sphinx read all pages again."""
@@ -86,24 +109,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     nodes.setup(app)
     drawing.setup(app)
     plain.setup(app)
-    app.add_role("measured", roles.Measured())
-    app.add_role("machine", roles.MachineFact())
-    app.add_role("claim", roles.ClaimMark())
-    app.add_role("verdict", roles.VerdictMark())
-    app.add_directive("comparison", comparisons.ComparisonTable)
-    app.add_directive("headline", comparisons.Headline)
-    app.add_directive("machines", tables.Machines)
-    app.add_directive("measured-on", tables.MeasuredOn)
-    app.add_directive("published", published.Published)
-    app.add_directive("apple-silicon", published.AppleSilicon)
-    app.add_directive("claims", ledger.Ledger)
-    app.add_directive("shapeless-support", observed.ShapelessSupport)
-    app.add_directive("already-compiled", observed.AlreadyCompiled)
-    app.add_directive("error-catalogue", observed.ErrorCatalogue)
-    app.add_directive("version-history", observed.VersionHistory)
-    app.add_directive("bench-table", benched.BenchTable)
-    app.add_directive("bench-summary", benched.BenchSummary)
-    app.add_directive("bench-goals", benched.BenchGoals)
+    for name, role in ROLES.items():
+        app.add_role(name, role())
+    for name, directive in DIRECTIVES.items():
+        app.add_directive(name, directive)
     app.connect("config-inited", _settle_record)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-purge-doc", _purge)
