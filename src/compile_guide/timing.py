@@ -446,13 +446,13 @@ def compare(
 
     Returns:
         The comparison. With ``COMPILE_GUIDE_SINK=FILE`` set it is also appended to FILE as a JSON line (the file's
-        first line may hold settings); with ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
+        first line may hold settings, among them after how many comparisons the script is to end); with
+        ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
 
     Raises:
         ValueError: the name is malformed, or both functions return different values.
         RuntimeError: compiled functions run uncompiled in this process, or their kernels can't be built.
         LookupError: a replayed record has no comparison of this name.
-        Done: the sink has all the comparisons that its settings ask for.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
