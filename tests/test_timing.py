@@ -219,6 +219,18 @@ def test_sink_knows_what_an_earlier_process_found_too_slow(tmp_path: Path, monke
     assert compare("huge", chain, mx.compile(chain), X).slow_call_s == 7.5
 
 
+def test_a_script_ends_after_as_many_comparisons_as_its_sink_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text('{"comparisons": 2, "budget_s": 1e-6}\n')
+    monkeypatch.setenv(timing.SINK, str(sink))
+    compare("first", chain, mx.compile(chain), X)
+    with pytest.raises(timing.Done):
+        compare("second", chain, mx.compile(chain), X)
+    assert len(sink.read_text().splitlines()) == 3
+
+
 def test_replay_returns_the_recorded_comparison_and_runs_nothing(
     record_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
