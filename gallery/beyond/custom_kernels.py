@@ -9,7 +9,11 @@ instead of once.
 
 # sphinx_gallery_tags = ["custom kernels", "fusion", "speed"]
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import cached_property
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
@@ -246,6 +250,66 @@ ax.set_title("One matrix in more and more bands: what dispatches cost")
 ax.legend()
 
 # %%
+# With and without CUDA graphs
+# ----------------------------
+# On CUDA, MLX doesn't start its kernels one by one: it collects them into a *CUDA graph*, which the GPU starts as a whole.
+# ``MLX_USE_CUDA_GRAPHS=0`` switches that off (`#2545 <https://github.com/ml-explore/mlx/pull/2545>`__). A graph saves what
+# compiling saves, too: the price of starting many kernels. Whether the two should be one thing has been discussed
+# (`#2359 <https://github.com/ml-explore/mlx/issues/2359>`__). What do graphs gain for a plain chain of small operations,
+# and what is left of that once the chain is compiled?
+#
+# MLX's source shows that a process reads the variable once. So each side is a process of its own, and a call makes it run
+# the chain twenty times.
+
+CHAIN = """
+import sys
+import mlx.core as mx
+
+def chain(x):
+    for _ in range(30):
+        x = mx.sin(x) + x
+    return x
+
+step = mx.compile(chain) if sys.argv[1] == "compiled" else chain
+x = mx.linspace(0, 1, 1000)
+for _ in sys.stdin:
+    for _ in range(20):
+        y = step(x)
+        mx.eval(y)
+    print(mx.sum(y).item(), flush=True)
+"""
+
+
+class Worker:
+    """Another process, started when it is first needed, that runs the chain."""
+
+    def __init__(self, how: str, graphs: str) -> None:
+        self.how, self.graphs = how, graphs
+
+    @cached_property
+    def process(self) -> subprocess.Popen[str]:
+        env = {**os.environ, "MLX_USE_CUDA_GRAPHS": self.graphs}
+        argv = [sys.executable, "-c", CHAIN, self.how]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True)
+
+    def __call__(self) -> mx.array:
+        print(file=self.process.stdin, flush=True)
+        return mx.array(float(self.process.stdout.readline()))
+
+
+def with_and_without_graphs(how: str) -> Comparison:
+    off, on = Worker(how, "0"), Worker(how, "1")
+    cuda = here and not mx.metal.is_available()
+    return compare(f"kernel-graphs-{how}", off, on, compiled=False, available=cuda)
+
+
+table([with_and_without_graphs(how) for how in ("plain", "compiled")])
+
+# %%
+# The baseline runs without graphs, the candidate with them. Metal and the CPU have no such thing, so there the table says
+# "not on this machine"; the end of this page has the numbers of machines with CUDA.
+#
 # Exported with its kernel
 # ------------------------
 # A function that calls a custom kernel could not be written to a file once; #2747 asked for it. Where there is a GPU, this
@@ -268,6 +332,7 @@ else:
 # - Compiling a function with a custom kernel is fine. It fuses what is around the kernel, and leaves the kernel alone.
 # - Neighbors that are cheap belong into the kernel's source: write what you multiply or add into it yourself.
 # - Dispatch once over all data. Where bands can't be avoided, make them few.
+# - On CUDA leave graphs on; switch them off to find out whether a fault is theirs.
 #
 # Where to go next
 # ----------------
