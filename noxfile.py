@@ -334,7 +334,7 @@ def tests(session: nox.Session) -> None:
 @command
 def lint(session: nox.Session) -> None:
     """Check style, types, that the locks fit pyproject.toml, GitHub's workflows (form, safety), and shell scripts."""
-    python = environment(session, parse(session.posargs).mlx, "docs", "lint")
+    python = environment(session, parse(session.posargs).mlx, "docs", "tests", "lint")  # mypy looks at what is imported
     shellcheck, actionlint, zizmor = (str(Path(python).with_name(t)) for t in ("shellcheck", "actionlint", "zizmor"))
     session.run(python, "-m", "ruff", "check", ".")
     session.run(python, "-m", "ruff", "format", "--check", ".")

@@ -18,7 +18,7 @@ from test_site_gallery import FAST, INVENTORIES, SCRIPT, start
 
 from compile_guide.claims import all_claims
 from compile_guide.record import Record, Verdict
-from compile_guide.site.charts import Axis, Row, chart, svg
+from compile_guide.site.charts import Axis, Row, chart, shortened, svg
 from compile_guide.site.wording import Unit
 
 NAMES = [f"gelu-{number}" for number in range(12)]
@@ -135,6 +135,9 @@ def test_a_page_with_forty_machines_weighs_at_most_250_kb(tmp_path: Path, machin
     site = build(tmp_path)
     assert site.warnings == []
     assert f"gelu-0 on {machines} machines" in site.text()
+    assert site.page().count(f"The same on {machines - 1} other machines") == 3  # plain tables, for whom no script runs
+    drawn = site.page().partition('class="guide-chart"')[2].partition("</svg>")[0]
+    assert len(set(re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn))) == machines
     assert len(gzip.compress((site.out / "index.html").read_bytes(), 6)) < 250_000
 
 
@@ -181,6 +184,14 @@ def test_a_chart_says_in_words_what_its_ends_are() -> None:
 
 def test_a_chart_takes_its_colors_from_the_page() -> None:
     assert set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg(rows(), "words"))) == {"currentColor", "none"}
+
+
+def test_a_long_name_keeps_what_tells_it_from_others() -> None:
+    assert shortened("A short name, MLX 0.32.4") == "A short name, MLX 0.32.4"
+    assert shortened("NVIDIA RTX 6000 Ada Generation, MLX 0.32.4") == "NVIDIA RTX 6000 Ada G…, MLX 0.32.4"
+    assert shortened("Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz") == "Intel(R) Xeon(R) Platinum 8488C C…"
+    names = {shortened(f"A processor with a very long name, MLX 0.32.{number}") for number in range(12)}
+    assert len(names) == 12 and max(map(len, names)) <= 34
 
 
 def test_twice_as_fast_is_as_far_from_even_as_half_as_fast() -> None:

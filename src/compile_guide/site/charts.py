@@ -99,12 +99,20 @@ def _tick(axis: Axis, tick: float, height: int) -> str:
 def _row(axis: Axis, index: int, row: Row) -> str:
     y = TOP + ROW * index + ROW // 2
     x = axis.x(row.ratio)
-    label = row.label if len(row.label) <= MOST_LETTERS else row.label[: MOST_LETTERS - 1] + "…"
+    label = shortened(row.label)
     weight = ' font-weight="700"' if row.shown else ""
     name = f'<text x="{LABELS - 12}" y="{y + 4}" text-anchor="end"{weight}>{html.escape(label)}</text>'
     value = f'<text x="{LABELS + PLOT + 12}" y="{y + 4}"{weight}>{row.value}</text>'
     mark = MARKS[row.backend].format(x=x, y=y, left=round(x - 4, 1), top=y - 4, tip=y - 5)
     return f"{name}{_whisker(axis, row, y)}{mark}{value}"
+
+
+def shortened(label: str) -> str:
+    """Return a machine's name in as many letters as there is room for; a version of MLX at its end is kept."""
+    name, mlx, version = label.rpartition(", MLX ")
+    if len(label) <= MOST_LETTERS or not name:
+        return label if len(label) <= MOST_LETTERS else label[: MOST_LETTERS - 1] + "…"
+    return f"{name[: MOST_LETTERS - 1 - len(mlx + version)].rstrip()}…{mlx}{version}"
 
 
 def _legend(rows: Sequence[Row], height: int) -> str:
