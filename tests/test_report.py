@@ -167,12 +167,19 @@ def test_markdown_shows_what_changed_and_folds_the_rest(tmp_path: Path, capsys: 
     )
     status, out, _ = compare(capsys, *files, "--markdown")
     shown, _, folded = out.partition("<details><summary>All comparisons</summary>\n\n| comparison |")
-    assert status == 0 and "1 of 2 comparisons changed beyond their intervals." in shown
+    assert status == 0 and "1 of 2 comparisons in both records changed beyond their intervals." in shown
     assert "| `x` | 1.0 ms |" in shown and "`y`" not in shown
     assert "\n- Candidate's time: the intervals of 1 of 2 comparisons overlap (50 %); " in shown
     assert "\n  - `x`: 1.0 ms → 1.2 ms (+20 %)\n" in shown
     assert "| `x` |" in folded and "| `y` |" in folded and folded.endswith("\n</details>\n")
     assert {line.count(" | ") for line in out.splitlines() if line.startswith("|")} == {6}
+
+
+def test_what_stands_in_one_record_alone_has_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = put(tmp_path, make_record(took("x", 1e-3)), make_record(took("x", 1e-3), took("new", 1e-3)))
+    shown, _, folded = compare(capsys, *files, "--markdown")[1].partition("<details>")
+    assert "0 of 1 comparisons in both records changed beyond their intervals." in shown
+    assert "- In one record alone: 1 of 2 comparisons." in shown and "`new`" not in shown and "`new`" in folded
 
 
 def test_contributed_text_is_no_markup_in_markdown(tmp_path: Path) -> None:

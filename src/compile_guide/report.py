@@ -122,10 +122,11 @@ def told(one: Record) -> str:
 
 def as_markdown(a: Record, b: Record, found: list[Row], agreement: Sequence[str] = ()) -> str:
     """Return what changed as Markdown, for a pull request: list items on the agreement, then tables, the whole one folded."""
-    moved = [row for row in found if row.changed]
+    both = [row for row in found if row.a is not None and row.b is not None]
+    moved = [row for row in both if row.changed]
     lines = [f"- {letter}: {code(told(one))}" for letter, one in (("A", a), ("B", b))]
     lines += ["", *([] if same_chip(a, b) else [CHIPS_DIFFER, ""])]
-    lines += [f"{len(moved)} of {len(found)} comparisons changed beyond their intervals.", ""]
+    lines += [f"{len(moved)} of {len(both)} comparisons in both records changed beyond their intervals.", ""]
     lines += [*agreement, ""] if agreement else []
     lines += [_markdown_table(moved), ""] if moved else []
     lines += ["<details><summary>All comparisons</summary>", "", _markdown_table(found), "", "</details>"]
