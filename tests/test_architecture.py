@@ -61,7 +61,7 @@ OTHERS: dict[str, set[str]] = {
 }
 
 LONG_MODULES = {
-    "timing.py": 780,  # one file by design, because it travels with a copied script
+    "timing.py": 795,  # one file by design, because it travels with a copied script
     "noxfile.py": 380,  # one file too: nox and `uv run` read nothing else
 }
 

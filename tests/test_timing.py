@@ -439,6 +439,20 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
+@pytest.mark.parametrize(
+    ("rate", "memory", "largest"),
+    [(1e10, 2**40, 2**28), (1e12, 2**40, 2**32), (4e11, 2**40, 2**30), (1e12, 2**34, 2**30), (1e12, 2**32, 2**28)],
+)
+def test_a_copy_that_is_over_in_a_moment_is_made_larger_while_memory_allows(
+    rate: float, memory: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(timing, "_copy_s", lambda size: sizes.append(size) or 2 * size / rate)
+    monkeypatch.setattr(mx, "device_info", lambda: {"memory_size": memory})
+    assert timing.copy_bandwidth.__wrapped__() == rate
+    assert max(sizes) == largest
+
+
 def test_copy_bandwidth_is_a_rate_that_memory_can_have() -> None:
     assert 1e8 < timing.copy_bandwidth() < 1e14
 

@@ -40,7 +40,7 @@ SETTLE_CALLS, SETTLE_S = 4, 0.1
 function's find their data gone from the caches (seen: the first takes twice as long, the fourth a tenth more)."""
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
-COPY_BYTES = 1 << 28
+COPY_BYTES, COPY_S = 1 << 28, 0.004
 UNMEASURED = "not measured on this machine yet"
 ASKED: set[str] = set()
 """Names that a replay in this process couldn't give, because their example was never recorded."""
@@ -563,17 +563,32 @@ def check_compiling() -> None:
 
 @functools.cache
 def copy_bandwidth() -> float:
-    """Return bytes per second, read plus written, of copying 256 MiB on the default device: the best of five copies."""
+    """Return bytes per second, read plus written, of a large copy on the default device: the best of five.
+
+    256 MiB are copied; where that is over in a moment, so that starting it would count, four and sixteen times as much,
+    as far as it fits into a sixteenth of the memory.
+    """
     import mlx.core as mx
 
-    half = mx.zeros(COPY_BYTES // 8)
+    about = mx.device_info() if hasattr(mx, "device_info") else {}
+    room = int(about.get("memory_size") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    size, seconds = COPY_BYTES, _copy_s(COPY_BYTES)
+    while seconds < COPY_S and 4 * size <= min(room // 16, 16 * COPY_BYTES):
+        size, seconds = 4 * size, _copy_s(4 * size)
+    return 2 * size / seconds
+
+
+def _copy_s(size: int) -> float:
+    import mlx.core as mx
+
+    half = mx.zeros(size // 8)
     mx.eval(half)
     times = []
     for _ in range(5):
         start = time.perf_counter()
         mx.eval(mx.concatenate([half, half]))
         times.append(time.perf_counter() - start)
-    return 2 * COPY_BYTES / min(times)
+    return min(times)
 
 
 def kernel_files() -> int | None:
