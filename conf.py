@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ extensions = [
     "compile_guide.site.graphs",
     "compile_guide.site",  # after sphinx_gallery, whose work it prepares and mends
 ]
-exclude_patterns = ["gallery/backreferences", "records"]
+exclude_patterns = ["_templates", "gallery/backreferences", "records"]
 nitpicky = True
 suppress_warnings = [
     "sphinx_gallery.space_in_filename",  # it means folders too, even the one that holds the checkout
@@ -46,7 +47,6 @@ autodoc_typehints = "signature"
 autodoc_mock_imports: list[str] = []
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 
 # For language models: llms.txt lists the pages; the full text is ours, because theirs is the source with its roles
 llms_txt_full_file = False
@@ -68,7 +68,10 @@ intersphinx_mapping = mapping(ROOT / "build" / "inventories")
 # Pages
 html_theme = "furo"
 html_title = project
+html_baseurl = os.environ.get("COMPILE_GUIDE_URL", "")  # with it come a site map, a 404 page, link previews
 html_static_path = ["docs/_static"]
+templates_path = ["docs/_templates"]
+html_favicon = "docs/_static/favicon.svg"
 html_css_files = ["guide.css"]
 html_js_files = [("guide.js", {"defer": "defer"})]
 html_copy_source = True

@@ -55,14 +55,14 @@ OTHERS: dict[str, set[str]] = {
     "record": {"msgspec"},
     "progress": {"rich"},
     "claims": {"numpy"},  # what MLX does with NumPy's numbers
-    "site": {"cycler", "docutils", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
+    "site": {"cycler", "docutils", "jinja2", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
     "bench": {"msgspec", "pyperf", "pytest", "rich", "torch"},  # what it is held against, where it is installed
     "__main__": {"rich"},
 }
 
 LONG_MODULES = {
     "timing.py": 795,  # one file by design, because it travels with a copied script
-    "noxfile.py": 380,  # one file too: nox and `uv run` read nothing else
+    "noxfile.py": 400,  # one file too: nox and `uv run` read nothing else
 }
 
 

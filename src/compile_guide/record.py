@@ -238,6 +238,11 @@ def parse(raw: bytes, name: str = "record") -> Record:
     raise RecordError(f"{name}: {_one_line(problem)}") from None
 
 
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a record; its patterns are Python's."""
+    return msgspec.json.schema(Record)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Python's json keeps the last of two equal keys; a record has none."""
     found = dict(pairs)

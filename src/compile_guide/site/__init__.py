@@ -23,6 +23,7 @@ from compile_guide.site import (
     docstrings,
     drawing,
     gallery,
+    head,
     ledger,
     nodes,
     observed,
@@ -109,6 +110,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     nodes.setup(app)
     drawing.setup(app)
     plain.setup(app)
+    head.setup(app)
     for name, role in ROLES.items():
         app.add_role(name, role())
     for name, directive in DIRECTIVES.items():
