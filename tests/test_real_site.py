@@ -68,9 +68,14 @@ def test_the_site_builds_from_the_committed_record_without_a_warning(
 
 
 def test_every_claim_has_its_place_on_the_ledger(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    page = (checkout[0] / "build" / "html" / "claims.html").read_text(encoding="utf-8")
-    assert {id for id in all_claims() if f'id="claim-{id}"' not in page} == set()
-    assert "not checked here" not in page
+    root = checkout[0] / "build" / "html"
+    index = (root / "claims.html").read_text(encoding="utf-8")
+    entries = {page: page.read_text(encoding="utf-8") for page in (root / "claims").glob("*.html")}
+    for id, claim in all_claims().items():
+        page = f"claims/{claim.topic.replace('_', '-')}.html"
+        assert f'id="claim-{id}"' in index and f'href="{page}#claim-{id}"' in index
+        assert f'id="claim-{id}"' in entries[root / page]
+    assert "not checked here" not in index
 
 
 def test_every_link_within_the_site_leads_somewhere(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

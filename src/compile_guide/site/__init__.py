@@ -50,6 +50,7 @@ DIRECTIVES = {
     "published": published.Published,
     "apple-silicon": published.AppleSilicon,
     "claims": ledger.Ledger,
+    "claims-index": ledger.LedgerIndex,
     "shapeless-support": observed.ShapelessSupport,
     "already-compiled": observed.AlreadyCompiled,
     "error-catalogue": observed.ErrorCatalogue,

@@ -1,4 +1,7 @@
-"""The ledger: every claim with its source, our answer, what each machine saw, and the check that saw it."""
+"""The ledger: every claim with its source, our answer, what each machine saw, and the check that saw it.
+
+A page for each topic has the entries; one page, the index, lists the statements of all and leads to them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from compile_guide.site.nodes import (
     literal_block,
     note,
     paragraph,
+    place_link,
     table,
     text,
     warn,
@@ -31,42 +35,38 @@ NOT_RUN = Verdict("not-run", None, "")
 
 
 class Ledger(RecordsDirective):
-    """``claims``: the ledger, a section for each topic; with arguments, only those topics."""
+    """``claims``: the ledger, a section for each topic; with arguments, only those topics.
+
+    A single topic gets no section of its own: the page is about it, and has its title.
+    """
 
     optional_arguments = 100
 
     def run(self) -> list[nodes.Node]:
         """Return the sections; a topic that there isn't is warned of."""
-        found, shown = self.shelf(), self.shelf().shown
-        topics = {
-            topic: list(group) for topic, group in groupby(known_claims().values(), key=lambda claim: claim.topic)
-        }
+        found, shown, topics = self.shelf(), self.shelf().shown, by_topic()
         for unknown in set(self.arguments) - set(topics):
             warn(f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location())
         records = tuple(in_order(found))
         made: list[nodes.Node] = []
         for topic, claims in topics.items():
             if topic in (self.arguments or topics):
-                made.append(self._topic(topic, claims, records, shown))
+                made += self._topic(topic, claims, records, shown)
         return made
 
     def _topic(
         self, topic: str, claims: list[Claim], records: tuple[Record, ...], shown: Record | None
-    ) -> nodes.section:
-        """Return one topic's section; the first paragraph of its module says what it is about."""
+    ) -> list[nodes.Node]:
+        """Return one topic's entries; the first paragraph of its module says what it is about."""
         module = importlib.import_module(f"compile_guide.claims.{topic}")
         self.env.note_dependency(inspect.getsourcefile(module) or "")
-        title = topic.replace("_", " ").capitalize()
         about = inspect.getdoc(module) or ""
-        section = nodes.section("", nodes.title(title, title), ids=[f"claims-{topic.replace('_', '-')}"])
-        if about:
-            section += paragraph(" ".join(about.split("\n\n")[0].split()))
-        section += [self._claim(claim, records, shown) for claim in claims]
-        self.state.document.note_explicit_target(section)
-        return section
+        said = [paragraph(" ".join(about.split("\n\n")[0].split()))] if about else []
+        entries: list[nodes.Node] = [*said, *(self._claim(claim, records, shown) for claim in claims)]
+        return entries if self.arguments == [topic] else [section(self.state.document, topic, entries)]
 
     def _claim(self, claim: Claim, records: tuple[Record, ...], shown: Record | None) -> nodes.container:
-        """Return one entry. Its classes are what the filter on the page looks at."""
+        """Return one entry."""
         place = f"claim-{claim.id}"
         note(self.env).places.add(place)
         word, mark = verdict(verdict_of(shown, claim.id))
@@ -75,9 +75,7 @@ class Ledger(RecordsDirective):
         about = fields(self._facts(claim))
         code = folded("The check", literal_block(source_of(claim), "python"), paragraph(*_run_it(claim)))
         parts = [head, about, *self._seen(claim, records), code]
-        return nodes.container(
-            "", *parts, ids=[place], classes=["claim-entry", f"topic-{claim.topic}", f"verdict-{word}"]
-        )
+        return nodes.container("", *parts, ids=[place], classes=["claim-entry"])
 
     @staticmethod
     def _facts(claim: Claim) -> list[tuple[str, Cell]]:
@@ -100,6 +98,39 @@ def _row(group: list[Record], seen: Verdict) -> list[Cell]:
     """Return the row of machines that saw the same: a record that is older than the claim lacks it, and says so."""
     word, mark = ("unseen", "not run there") if seen is NOT_RUN else verdict(seen)
     return [machines_cell(group), versions(group), text(mark, "claim", f"claim-{word}"), seen.observed]
+
+
+class LedgerIndex(RecordsDirective):
+    """``claims-index``: every statement with its verdict, a link to its entry; ``#claim-ID`` leads to its line."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each topic."""
+        shown = self.shelf().shown
+        return [
+            section(self.state.document, topic, [nodes.bullet_list("", *(_line(claim, shown) for claim in claims))])
+            for topic, claims in by_topic().items()
+        ]
+
+
+def _line(claim: Claim, shown: Record | None) -> nodes.list_item:
+    """Return a statement's line. Its classes are what the filter on the page looks at."""
+    place = f"claim-{claim.id}"
+    word, mark = verdict(verdict_of(shown, claim.id))
+    said = paragraph(place_link("", "", text(claim.statement), key=place), " ", text(mark, "claim", f"claim-{word}"))
+    return nodes.list_item("", said, ids=[place], classes=["claim-line", f"topic-{claim.topic}", f"verdict-{word}"])
+
+
+def by_topic() -> dict[str, list[Claim]]:
+    """Return all claims, by topic in the order of the alphabet."""
+    return {topic: list(group) for topic, group in groupby(known_claims().values(), key=lambda claim: claim.topic)}
+
+
+def section(document: nodes.document, topic: str, content: list[nodes.Node]) -> nodes.section:
+    """Return a topic's section, which can be linked to as ``claims-TOPIC``."""
+    title = topic.replace("_", " ").capitalize()
+    made = nodes.section("", nodes.title(title, title), *content, ids=[f"claims-{topic.replace('_', '-')}"])
+    document.note_explicit_target(made)
+    return made
 
 
 def source_of(claim: Claim) -> str:
