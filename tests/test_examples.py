@@ -80,7 +80,17 @@ def test_it_starts_with_a_title_an_introduction_and_tags(script: Path) -> None:
     assert len(introduction.split()) > 15
     tags = re.findall(r"^# sphinx_gallery_tags = (\[.+\])$", source, re.MULTILINE)
     assert len(tags) == 1
-    assert all(isinstance(tag, str) for tag in ast.literal_eval(tags[0]))
+    assert all(re.fullmatch(r"[a-z]+( [a-z]+)*", tag) for tag in ast.literal_eval(tags[0]))
+
+
+def test_a_tag_leads_to_more_than_one_example_and_no_other_tag_to_the_same() -> None:
+    led: dict[str, set[str]] = {}
+    for script in EXAMPLES:
+        (tags,) = re.findall(r"^# sphinx_gallery_tags = (\[.+\])$", script.read_text(encoding="utf-8"), re.MULTILINE)
+        for tag in ast.literal_eval(tags):
+            led.setdefault(tag, set()).add(script.stem)
+    assert {tag: examples for tag, examples in led.items() if len(examples) < 2} == {}
+    assert len({frozenset(examples) for examples in led.values()}) == len(led)
 
 
 @examples

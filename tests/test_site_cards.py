@@ -22,7 +22,7 @@ Example number {number}
 
 What is counted in *it*, e.g. by MLX 0.32. A second sentence.
 """
-# sphinx_gallery_tags = ["{topic}", "all"]
+# sphinx_gallery_tags = ["{topic}", "all of them"]
 import mlx.core as mx
 
 fast = mx.compile(mx.exp)  # {number}
@@ -71,7 +71,7 @@ def test_topics_come_in_teaching_order_and_an_empty_one_is_left_out(site: Site) 
 
 
 def test_a_card_says_one_sentence_and_its_tags(site: Site) -> None:
-    assert "Example number 00 What is counted in it, e.g. by MLX 0.32. basics · all" in site.text(INDEX)
+    assert "Example number 00 What is counted in it, e.g. by MLX 0.32. basics · all of them" in site.text(INDEX)
     assert "second sentence" not in site.text(INDEX)
 
 
@@ -93,7 +93,7 @@ def test_the_index_says_where_its_numbers_were_recorded(site: Site) -> None:
 def test_what_sphinx_gallery_made_of_thumbnails_is_gone(site: Site) -> None:
     for page in (INDEX, "gallery/basics/index"):
         assert not re.search("tooltip=|sg-tag-list|sphx-glr-thumb", site.page(page))
-        assert 'class="guide-card tag-basics tag-all' in site.page(page)
+        assert 'class="guide-card tag-basics tag-all-of-them' in site.page(page)
 
 
 def test_no_card_needs_a_script_to_be_seen(site: Site) -> None:

@@ -7,7 +7,7 @@ run left behind. You will see that run, what it costs, what starts another one, 
 one by accident.
 """
 
-# sphinx_gallery_tags = ["traces", "basics"]
+# sphinx_gallery_tags = ["basics", "traces"]
 import matplotlib.pyplot as plt
 import mlx.core as mx
 

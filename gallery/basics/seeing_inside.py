@@ -7,7 +7,7 @@ asking for its number, or branching on it fails. You will see each message as it
 shapes, return the value, switch compiling off, or say the branch with ``mx.where``.
 """
 
-# sphinx_gallery_tags = ["debugging", "basics", "messages"]
+# sphinx_gallery_tags = ["basics", "debugging"]
 from collections.abc import Callable
 from typing import Any
 

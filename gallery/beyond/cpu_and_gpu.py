@@ -7,7 +7,7 @@ several, even of two devices. You will see where fusion stops then, what makes s
 change of streams costs or gains.
 """
 
-# sphinx_gallery_tags = ["streams", "fusion", "traces"]
+# sphinx_gallery_tags = ["streams and threads", "fusion", "traces"]
 import io
 import re
 

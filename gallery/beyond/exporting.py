@@ -7,7 +7,7 @@ keeps of a compiled function and what it doesn't, what an imported function cost
 and for which shapes it works.
 """
 
-# sphinx_gallery_tags = ["export", "shapeless", "fusion"]
+# sphinx_gallery_tags = ["shapeless", "fusion"]
 import io
 import re
 import subprocess

@@ -8,7 +8,7 @@ part plain and compiled, and checks the rules: which help, which aren't needed, 
 compiling.
 """
 
-# sphinx_gallery_tags = ["linear algebra", "traces", "custom kernels", "streams"]
+# sphinx_gallery_tags = ["custom kernels", "traces", "streams and threads"]
 import io
 from collections.abc import Callable
 

@@ -7,7 +7,7 @@ compiling gains for each part, why the number of results should stay fixed, and 
 function that works through a collection of any size.
 """
 
-# sphinx_gallery_tags = ["vector search", "traces", "models"]
+# sphinx_gallery_tags = ["models", "traces"]
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ it, call it with two sizes, compare. This example does so with a helper that you
 model is made of, and mends those that fail.
 """
 
-# sphinx_gallery_tags = ["shapeless", "pitfalls", "testing"]
+# sphinx_gallery_tags = ["shapeless", "pitfalls", "debugging"]
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ reads and writes whole arrays; compiled, all five become one kernel. You will le
 small arrays to large ones, what limits it, and why ``mlx.nn.gelu`` leaves nothing to gain.
 """
 
-# sphinx_gallery_tags = ["fusion", "speed", "bandwidth"]
+# sphinx_gallery_tags = ["fusion", "speed"]
 import io
 import math
 import re

@@ -7,7 +7,7 @@ hadn't been computed yet, what is kept is the recipe, and it is cooked again at 
 right place makes the difference; here is where it belongs, and what it saves.
 """
 
-# sphinx_gallery_tags = ["laziness", "state", "speed"]
+# sphinx_gallery_tags = ["speed", "state", "pitfalls"]
 import io
 from collections.abc import Callable
 

@@ -7,7 +7,7 @@ Kernels are counted and calls are timed for each choice; then come the two limit
 and code that looks at values.
 """
 
-# sphinx_gallery_tags = ["fusion", "nesting", "speed"]
+# sphinx_gallery_tags = ["fusion", "speed"]
 import io
 from collections.abc import Callable
 

@@ -7,7 +7,7 @@ a reshape, or a limit of how much one kernel holds. Count what is left of your o
 you know what compiling can do for it.
 """
 
-# sphinx_gallery_tags = ["fusion", "graph", "speed"]
+# sphinx_gallery_tags = ["fusion", "speed"]
 import io
 import re
 from collections.abc import Callable

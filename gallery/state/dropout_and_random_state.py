@@ -7,7 +7,7 @@ You will see the frozen mask, cure it in two ways, and take both cures to a seco
 its own.
 """
 
-# sphinx_gallery_tags = ["random", "state", "threads"]
+# sphinx_gallery_tags = ["random", "state", "streams and threads"]
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -7,7 +7,7 @@ work itself? And who pays it again: a new shape, a new dtype, the next process? 
 set against what the later calls save.
 """
 
-# sphinx_gallery_tags = ["first call", "traces", "kernels", "break-even"]
+# sphinx_gallery_tags = ["traces", "speed"]
 import math
 
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ Python float it is part of the signature, so each value is traced and kept for e
 both are counted, and then timed, with few values known and with many.
 """
 
-# sphinx_gallery_tags = ["traces", "arguments"]
+# sphinx_gallery_tags = ["traces", "pitfalls"]
 import itertools
 from collections.abc import Callable
 

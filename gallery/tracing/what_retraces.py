@@ -7,7 +7,7 @@ call are tried one by one, and the calls that were traced are counted. Then a tr
 costs, and how that grows with the length of the function.
 """
 
-# sphinx_gallery_tags = ["traces", "streams", "threads"]
+# sphinx_gallery_tags = ["traces", "streams and threads"]
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -7,7 +7,7 @@ in a compiled training step and what to do about it, and then a worse kind of od
 takes the whole model with it.
 """
 
-# sphinx_gallery_tags = ["training", "traces", "errors"]
+# sphinx_gallery_tags = ["training", "traces", "debugging"]
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -7,7 +7,7 @@ becomes one graph, without a return to Python in between. You will learn what mu
 compiled step may be traced twice, and how a model survives a batch that the step can't digest.
 """
 
-# sphinx_gallery_tags = ["training", "state", "traces"]
+# sphinx_gallery_tags = ["training", "state", "gradients", "traces"]
 from collections.abc import Callable
 from typing import Any
 

@@ -7,7 +7,7 @@ one, too, and the order decides whether anything stays compiled. You will see wh
 what that costs, and what a checkpoint still saves inside a compiled function.
 """
 
-# sphinx_gallery_tags = ["gradients", "vmap", "memory"]
+# sphinx_gallery_tags = ["gradients", "memory"]
 import io
 from collections.abc import Callable
 

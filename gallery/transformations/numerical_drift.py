@@ -7,7 +7,7 @@ how many steps of the last digit compiled values differ from plain ones, by oper
 from the exact value, which is the measure of whether it matters.
 """
 
-# sphinx_gallery_tags = ["accuracy", "fusion", "dtypes"]
+# sphinx_gallery_tags = ["fusion", "pitfalls"]
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt

@@ -67,7 +67,7 @@ def excerpt(blocks: Sequence[str]) -> str:
 
 def card(example: Example) -> nodes.container:
     """Return the card: figure or code (decoration beside the linked title), title, one sentence, tags."""
-    made = nodes.container(classes=["guide-card", *(f"tag-{tag}" for tag in example.tags)])
+    made = nodes.container(classes=["guide-card", *(f"tag-{tag.replace(' ', '-')}" for tag in example.tags)])
     if example.figure:
         made += themed(f"/{example.figure}")
     else:
