@@ -21,7 +21,7 @@ function chooser(label, options, changed) {
 }
 
 function filterLedger() {
-  const entries = document.querySelectorAll(".claim-entry");
+  const entries = document.querySelectorAll(".claim-line");
   if (!entries.length) return;
   const words = { holds: "✓ holds", fails: "✗ does not hold", open: "? not decidable here", unseen: "not checked here" };
   const count = make("output", {});
@@ -34,7 +34,7 @@ function filterLedger() {
       shown += !entry.hidden;
     }
     for (const section of new Set([...entries].map((entry) => entry.closest("section")))) {
-      section.hidden = !section.querySelector(".claim-entry:not([hidden])");
+      section.hidden = !section.querySelector(".claim-line:not([hidden])");
     }
     count.textContent = `${shown} of ${entries.length} claims`;
   };
@@ -68,7 +68,7 @@ function filterCards() {
   };
   const buttons = new Map(
     tags.map((tag) => {
-      const button = make("button", { type: "button", textContent: tag });
+      const button = make("button", { type: "button", textContent: tag.replaceAll("-", " ") });
       button.addEventListener("click", () => {
         chosen.has(tag) ? chosen.delete(tag) : chosen.add(tag);
         show();
@@ -196,14 +196,22 @@ function focusScrolling() {
   for (const box of document.querySelectorAll(".table-wrapper, .guide-scroll, .output_html, .highlight pre")) {
     if (box.scrollWidth > box.clientWidth && !box.hasAttribute("tabindex")) {
       box.tabIndex = 0;
-      box.role = "region";
+      box.role = "group"; // a region would be a landmark, and a page has dozens of these
       const what = box.matches("pre") ? "Code" : box.matches(".guide-scroll") ? "Chart" : "Table";
       box.ariaLabel = `${what}, scrolls sideways`;
     }
   }
 }
 
+// The ledger was one page once: an address of that time, claims.html#claim-ID, leads on to the entry.
+function followPermalink() {
+  const line = location.hash.startsWith("#claim-") && document.getElementById(location.hash.slice(1));
+  if (line && line.matches(".claim-line")) location.replace(line.querySelector("a").href);
+}
+
+followPermalink();
 filterLedger();
 filterCards();
 chooseMachine();
 focusScrolling();
+addEventListener("resize", focusScrolling);
