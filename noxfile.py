@@ -37,6 +37,8 @@ nox.options.default_venv_backend = "none"  # environment() makes the one that al
 ROOT = Path(__file__).resolve().parent
 RECORDS = Path("docs", "records")
 DOCTREES = Path("build", "doctrees")  # Sphinx's default lies within the site, and would be published
+BROWSER_CACHE = ROOT / ".nox" / "browser"  # what the browser's checks take from npm
+GENERATED = (r"docs/gallery/", r"docs/sg_", r"__pycache__", r"\.pyc$")  # written by a build: not a reason for another
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
 
@@ -329,6 +331,33 @@ def tests(session: nox.Session) -> None:
     chosen = parse(session.posargs, passes_on=True)
     need_compiler()
     session.run(environment(session, chosen.mlx, "docs", "tests", "lint", "audit"), "-m", "pytest", *chosen.rest)
+
+
+@command
+def browser(session: nox.Session) -> None:
+    """Look at the built site in a headless browser; -- --no-lighthouse leaves the audits of speed out."""
+    chosen = parse(session.posargs, passes_on=True)
+    site = Path("build", "html")
+    if not (site / "index.html").is_file():
+        raise Refusal(f"{site} holds no site: `nox -s render` builds it")
+    python = environment(session, chosen.mlx, "docs", "tests", "browser")
+    env = {"PYTHONPATH": str(ROOT / "tests"), "GUIDE_BROWSER_CACHE": str(BROWSER_CACHE)}
+    session.run(python, "-m", "browser.needs", str(BROWSER_CACHE), env=env)
+    session.run(python, "-m", "pytest", "-q", "tests/browser", env=env)  # checks that miss planted faults say nothing
+    session.run(python, "-m", "browser", str(site), "--cache", str(BROWSER_CACHE), *chosen.rest, env=env)
+
+
+@command
+def live(session: nox.Session) -> None:
+    """Serve the site on this machine, and build it again and reload it whenever a file changes."""
+    chosen = parse(session.posargs, passes_on=True)
+    need_compiler()
+    shown = record_to_show(chosen.mlx)
+    python = environment(session, chosen.mlx, "docs", "live")
+    watched = [argument for name in ("gallery", "src", "conf.py") for argument in ("--watch", name)]
+    ignored = [argument for name in GENERATED for argument in ("--re-ignore", name)]
+    options = ["-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-D", f"compile_guide_record={shown}"]
+    session.run(python, "-m", "sphinx_autobuild", *options, *watched, *ignored, *chosen.rest)
 
 
 @command

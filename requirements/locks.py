@@ -33,6 +33,8 @@ LOCKS = {
     "tests": ("--group", "tests"),
     "lint": ("--group", "lint"),
     "audit": ("--group", "audit"),
+    "browser": ("--group", "browser"),
+    "live": ("--group", "live"),
 }
 OPTIONS = (
     # without this strategy the newest Sphinx for the oldest Python would be everybody's

@@ -294,7 +294,8 @@ def test_a_changed_wish_makes_the_locks_that_depend_on_it_outdated(locks: Path) 
     wishes.write_text(wishes.read_text().replace('"sphinx-copybutton"', '"sphinx-copybutton>=0.5"'))
     assert check_locks(locks) == outdated("docs")
     wishes.write_text(wishes.read_text().replace('"rich>=14"', '"rich>=15"'))
-    assert check_locks(locks)[1].count(",") == 8
+    there = {path.stem for path in (locks / "requirements").glob("*.txt")}
+    assert check_locks(locks)[1].count(",") == len(there) - 1
 
 
 def test_a_setting_that_no_lock_depends_on_leaves_them_current(locks: Path) -> None:

@@ -1,0 +1,119 @@
+"""Look at the built site in a browser: ``python -m browser build/html``. Exit status 1 if anything is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from browser import downloads, keyboard, lighthouse, links, needs, search, serve, validity, visit
+from browser.chromium import chromium
+from browser.findings import Finding, Row, report
+
+VISITED = (
+    *("axe", "overflow at 320 px", "without JavaScript", "reduced motion"),
+    *("requests to third parties", "console and policy", "weight of first view"),
+)
+MOSTLY = ("index.html", "search.html", "gallery/index.html", "claims.html")
+"""Pages that the keyboard walks through, besides an example, where the code is."""
+
+
+def visits(root: Path, home: str, names: list[str], modules: Path) -> tuple[list[Row], list[visit.Visited]]:
+    """Visit every page; return a row for each check, and the visits, the heaviest page first."""
+    axe = (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    seen = []
+    for one in visit.visit_in_parallel(root, home, names, axe, workers=2):
+        seen.append(one)
+        print(f"\r{len(seen)} of {len(names)} pages", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    seen.sort(key=lambda one: -one.weight)
+    figures = {
+        "axe": "WCAG 2.2 AA and best practice; light and dark, 1280 and 320 px",
+        "requests to third parties": f"{sum(one.requests for one in seen)} requests in all",
+        "weight of first view": f"at most {seen[0].weight / 1024:.0f} of 120 KB: {seen[0].page}",
+    }
+    found = [finding for one in seen for finding in one.findings]
+    looked = f"{len(names)} pages"
+    return [Row(check, looked, _of(check, found), figures.get(check, "")) for check in VISITED], seen
+
+
+def _of(check: str, found: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(finding for finding in found if finding.check == check)
+
+
+def files(root: Path, names: list[str], modules: Path, python: Path) -> list[Row]:
+    """Check what needs no browser: links, anchors, valid HTML, downloads, some of which ``python`` runs."""
+    jar = modules / "vnu-jar" / "build" / "dist" / "vnu.jar"
+    return [
+        Row("links and anchors", f"{links.count(root, names)} addresses", tuple(links.lost_links(root, names))),
+        Row("valid HTML", f"{len(names)} pages", tuple(validity.invalid(root, names, jar))),
+        Row(
+            downloads.CHECK,
+            f"{len(downloads.files(root))} files",
+            (*downloads.faults(root), *downloads.runs(root, python)),
+            "zips unpacked into empty folders",
+        ),
+    ]
+
+
+def as_reader(root: Path, home: str, names: list[str]) -> list[Row]:
+    """Use the site: by keyboard, and by searching, over http and without a server."""
+    example = next((name for name in names if name.startswith("gallery/speed/")), "index.html")
+    with chromium() as browser:
+        walked = [*(name for name in MOSTLY if name in names), example]
+        stops, found = keyboard.by_keyboard(browser, home, walked, example)
+        rows = [Row(keyboard.CHECK, f"{len(walked)} pages", tuple(found), f"{stops} stops; search, copy")]
+        wanted = search.queries()
+        for place in (home, root.as_uri() + "/"):
+            lost = tuple(search.missed(browser, place, wanted))
+            hit = f"{len(wanted) - len(lost)} of {len(wanted)} find their page first"
+            rows.append(Row(f"search, {place.partition(':')[0]}", f"{len(wanted)} queries", lost, hit))
+    return rows
+
+
+def audits(home: str, names: list[str], modules: Path) -> Row:
+    """Ask Lighthouse about these pages."""
+    results = [lighthouse.audit(home, name, modules) for name in names]
+    lowest = {kind: min(scores[kind] for scores, _ in results) for kind in lighthouse.WANTED}
+    figure = ", ".join(f"{kind} {score:.2f}" for kind, score in lowest.items())
+    return Row(lighthouse.CHECK, f"{len(names)} pages", tuple(one for _, found in results for one in found), figure)
+
+
+def check(root: Path, cache: Path, *, with_lighthouse: bool) -> list[Row]:
+    """Run every check on the site below ``root``; npm packages lie below ``cache``."""
+    modules, names = needs.node_modules(cache), serve.pages_of(root)
+    with serve.served(root) as home:
+        rows, seen = visits(root, home, names, modules)
+        rows += files(root, names, modules, needs.plain_python(cache)) + as_reader(root, home, names)
+        if with_lighthouse:
+            heaviest = [one.page for one in seen if one.page not in ("index.html", "search.html")][:3]
+            rows.append(audits(home, ["index.html", *heaviest], modules))
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the arguments, check, print; return the exit status."""
+    parser = argparse.ArgumentParser(prog="nox -s browser --", description=__doc__)
+    parser.add_argument("site", type=Path, help="folder of the built site")
+    parser.add_argument("--cache", type=Path, default=Path(".nox", "browser"), help="where npm's packages are put")
+    parser.add_argument("--no-lighthouse", action="store_true", help="leave Lighthouse out: it wants a quiet machine")
+    chosen = parser.parse_args(arguments)
+    if not (chosen.site / "index.html").is_file():
+        print(f"{chosen.site} holds no built site: run `nox -s render` first", file=sys.stderr)
+        return 2
+    start = time.monotonic()
+    try:
+        rows = check(chosen.site.resolve(), chosen.cache, with_lighthouse=not chosen.no_lighthouse)
+    except RuntimeError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    print(report(rows))
+    wrong = sum(len(row.findings) for row in rows)
+    print(f"\n{wrong or 'No'} finding{'' if wrong == 1 else 's'} in {time.monotonic() - start:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

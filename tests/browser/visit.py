@@ -1,0 +1,158 @@
+"""One visit to each page: axe, overflow, requests, console, weight, motion, and the page without JavaScript."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize
+
+from browser.chromium import chromium
+from browser.findings import Finding
+
+SCRIPT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")
+WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=320, height=800)
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+Scheme = Literal["light", "dark"]
+LOOKS: tuple[tuple[Scheme, ViewportSize, str], ...] = (
+    ("light", WIDE, "rules"),
+    ("dark", WIDE, "colors"),
+    ("light", NARROW, "rules"),
+    ("dark", NARROW, "colors"),
+)
+"""In which color scheme and width to look for what: see ``visit.js``."""
+FIRST_VIEW = ("document", "stylesheet", "script", "font")
+SHARE = 12  # pages that one browser visits: few enough for two to end at the same time
+WEIGHT_LIMIT = 120 * 1024  # bytes after gzip
+
+
+@dataclass
+class Visited:
+    """What was seen of one page; ``weight`` in bytes after gzip, without figures."""
+
+    page: str
+    findings: list[Finding] = field(default_factory=list)
+    weight: int = 0
+    requests: int = 0
+
+    def add(self, check: str, found: Iterable[str]) -> None:
+        """Note findings of one check."""
+        self.findings += [Finding(check, self.page, what) for what in found]
+
+
+@dataclass
+class Traffic:
+    """What a tab asks for and complains of, since the last ``clear``."""
+
+    home: str
+    requests: list[Request] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self, tab: Page) -> None:
+        """Listen to a tab."""
+        tab.on("request", lambda request: self.requests.append(request))  # Playwright marks what it is given
+        tab.on("console", lambda said: self.complain(said) if said.type == "error" else None)
+        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def complain(self, said: ConsoleMessage) -> None:
+        """Note an error in the console with the address that it is about."""
+        self.complaints.append(f"{said.text} ({said.location['url'].removeprefix(self.home)})")
+
+    def clear(self) -> None:
+        """Forget what was seen."""
+        self.requests.clear()
+        self.complaints.clear()
+
+    def third_parties(self) -> list[str]:
+        """Return addresses asked for that are neither this site's nor within a page."""
+        own = (self.home, "data:", "blob:")
+        return sorted({request.url for request in self.requests if not request.url.startswith(own)})
+
+    def weight(self, root: Path) -> int:
+        """Return the bytes, after gzip, of what a first view needs besides figures."""
+        names = {
+            request.url.removeprefix(self.home).partition("?")[0].partition("#")[0]
+            for request in self.requests
+            if request.resource_type in FIRST_VIEW and request.url.startswith(self.home)
+        }
+        return sum(packed_size(root / (name or "index.html")) for name in names)
+
+
+def packed_size(file: Path) -> int:
+    """Return a file's size after gzip; 0 if there is none, which is another check's finding."""
+    if not file.is_file():
+        return 0
+    return len(gzip.compress(file.read_bytes(), 6)) if file.suffix != ".woff2" else file.stat().st_size
+
+
+def context(browser: Browser, **options: Any) -> BrowserContext:
+    """Return a fresh profile in which nothing moves."""
+    return browser.new_context(viewport=WIDE, color_scheme="light", reduced_motion="reduce", **options)
+
+
+def visit(tab: Page, traffic: Traffic, root: Path, name: str, axe: str) -> Visited:
+    """Look at one page in both widths and both color schemes."""
+    seen = Visited(name)
+    traffic.clear()
+    tab.set_viewport_size(WIDE)
+    tab.emulate_media(color_scheme="light")
+    tab.goto(traffic.home + name, wait_until="load")
+    seen.weight, seen.requests = traffic.weight(root), len(traffic.requests)
+    tab.evaluate(axe)
+    tab.evaluate(SCRIPT)
+    seen.add("reduced motion", tab.evaluate("guideChecks.moving()"))
+    seen.add("axe", violations(tab))
+    seen.add("overflow at 320 px", tab.evaluate("guideChecks.overflow()"))
+    seen.add("requests to third parties", traffic.third_parties())
+    seen.add("console and policy", dict.fromkeys(traffic.complaints))
+    if seen.weight > WEIGHT_LIMIT:
+        seen.add("weight of first view", [f"{seen.weight / 1024:.0f} KB after gzip, {WEIGHT_LIMIT // 1024} allowed"])
+    return seen
+
+
+def violations(tab: Page) -> Iterator[str]:
+    """Yield what axe finds, as ``rule: element: what is wrong (where)``; leave the tab 320 px wide.
+
+    Another color scheme can break the rules about colors alone, so it's those that are looked at in the dark.
+    """
+    for scheme, width, rules in LOOKS:
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size(width)
+        found: list[str] = tab.evaluate(f"tags => guideChecks.{rules}(tags)", list(TAGS))
+        yield from (f"{one} ({scheme}, {width['width']} px)" for one in found)
+
+
+def visit_without_scripts(tab: Page, home: str, name: str) -> list[str]:
+    """Return what of a page's content can't be seen where scripts don't run."""
+    tab.goto(home + name, wait_until="domcontentloaded")
+    tab.evaluate(SCRIPT)
+    found: list[str] = tab.evaluate("guideChecks.hidden()")
+    return found
+
+
+def visit_all(root: Path, home: str, names: Sequence[str], axe: str) -> list[Visited]:
+    """Visit these pages in one browser."""
+    done: list[Visited] = []
+    with chromium() as browser:
+        tab, plain = context(browser).new_page(), context(browser, java_script_enabled=False).new_page()
+        traffic = Traffic(home)
+        traffic.watch(tab)
+        for name in names:
+            seen = visit(tab, traffic, root, name, axe)
+            seen.add("without JavaScript", visit_without_scripts(plain, home, name))
+            done.append(seen)
+    return done
+
+
+def visit_in_parallel(root: Path, home: str, names: Sequence[str], axe: str, workers: int) -> Iterator[Visited]:
+    """Visit the pages a dozen at a time, in several browsers."""
+    shares = [names[start : start + SHARE] for start in range(0, len(names), SHARE)]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # this process has the server's threads
+        each = len(shares)
+        for done in pool.map(visit_all, [root] * each, [home] * each, shares, [axe] * each):
+            yield from done
