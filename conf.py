@@ -72,6 +72,7 @@ html_baseurl = os.environ.get("COMPILE_GUIDE_URL", "")  # with it come a site ma
 html_static_path = ["docs/_static"]
 templates_path = ["docs/_templates"]
 html_favicon = "docs/_static/favicon.svg"
+html_search_scorer = "docs/_static/scorer.js"
 html_css_files = ["guide.css"]
 html_js_files = [("guide.js", {"defer": "defer"})]
 html_copy_source = True

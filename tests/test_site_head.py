@@ -28,6 +28,15 @@ def test_a_page_is_described_by_its_first_paragraph_cut_behind_a_word(tmp_path: 
     assert '<meta property="og:title" content="T &amp; U">' in text
 
 
+def test_a_paragraph_with_a_contributed_text_describes_no_page(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"docs/index.md": "# T\n\nIt was made on {machine}`chip` this time.\n\nA paragraph of our own words.\n"},
+    )
+    put_records(tmp_path)
+    assert '<meta name="description" content="A paragraph of our own words.">' in head(build(tmp_path).out)
+
+
 def test_the_policy_lets_the_themes_script_run_by_its_hash_and_no_other(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\nWords.\n"})
     put_records(tmp_path)

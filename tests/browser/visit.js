@@ -65,7 +65,8 @@
       const style = getComputedStyle(e, part);
       return (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1) || style.boxShadow !== "none";
     };
-    const marked = outlined(element) || (label && outlined(label)) || outlined(element, "::after");
+    const cover = outlined(element, "::after"); // of a link that covers its card
+    const marked = outlined(element) || (label && outlined(label)) || cover;
     const shown = element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && box.width > 0 && box.height > 0;
     const tiny = box.width <= 1 || box.height <= 1 || getComputedStyle(element).opacity === "0";
     return {
@@ -74,7 +75,7 @@
       classes: [...element.classList],
       type: element.type || "",
       href: element.href || "",
-      seen: Boolean(marked && ((shown && !tiny) || (label && label.checkVisibility()))),
+      seen: Boolean(marked && ((shown && !tiny) || (label && label.checkVisibility()) || (cover && element.checkVisibility()))),
     };
   };
 

@@ -26,6 +26,8 @@ LOOKS: tuple[tuple[Scheme, ViewportSize, str], ...] = (
     ("dark", NARROW, "colors"),
 )
 """In which color scheme and width to look for what: see ``visit.js``."""
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+"""A page has to hear of its new size first, and move what it keeps beside it."""
 FIRST_VIEW = ("document", "stylesheet", "script", "font")
 SHARE = 12  # pages that one browser visits: few enough for two to end at the same time
 WEIGHT_LIMIT = 120 * 1024  # bytes after gzip
@@ -123,6 +125,8 @@ def violations(tab: Page) -> Iterator[str]:
     for scheme, width, rules in LOOKS:
         tab.emulate_media(color_scheme=scheme)
         tab.set_viewport_size(width)
+        tab.wait_for_function("width => innerWidth === width", arg=width["width"])
+        tab.evaluate(SETTLED)
         found: list[str] = tab.evaluate(f"tags => guideChecks.{rules}(tags)", list(TAGS))
         yield from (f"{one} ({scheme}, {width['width']} px)" for one in found)
 

@@ -71,12 +71,19 @@ def _digest(script: str) -> str:
 
 
 def describe(doctree: nodes.document | None) -> str:
-    """Return a page's first paragraph, cut behind a word if it is long; a page made by Sphinx has none."""
+    """Return a page's first paragraph, cut behind a word if it is long; a page made by Sphinx has none.
+
+    What a record says of its machine is no description of a page: a contributed text stays out of tags, even quoted.
+    """
     if doctree is None:
         return ""
     for found in doctree.findall(nodes.paragraph):
         words = " ".join(found.astext().split())
-        if isinstance(found.parent, nodes.section | nodes.document) and not found["classes"] and len(words) > 20:
+        contributed = found.get("generated") or any(
+            "machine" in part["classes"] for part in found.findall(nodes.inline)
+        )
+        plain = isinstance(found.parent, nodes.section | nodes.document) and not found["classes"] and not contributed
+        if plain and len(words) > 20:
             return words if len(words) <= DESCRIPTION else words[: DESCRIPTION - 1].rsplit(" ", 1)[0] + "…"
     return ""
 

@@ -78,8 +78,8 @@ def page_link(page: str, *content: nodes.Node) -> addnodes.pending_xref:
 
 
 def paragraph(*parts: Cell, classes: Sequence[str] = ()) -> nodes.paragraph:
-    """Return a paragraph of plain text and nodes."""
-    made = nodes.paragraph(classes=list(classes))
+    """Return a paragraph of plain text and nodes, which knows that no author wrote it."""
+    made = nodes.paragraph(classes=list(classes), generated=True)
     made += [nodes.Text(part) if isinstance(part, str) else part for part in parts]
     return made
 
