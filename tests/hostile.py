@@ -34,7 +34,8 @@ NUMBERS = {"NaN": b"NaN", "Infinity": b"Infinity", "-Infinity": b"-Infinity", "1
            "-0.0": b"-0.0", "true": b"true", "null": b"null", "text": b'"1"', "list": b"[1]", "4000 digits": b"9" * 4000,
            "5000 digits": b"9" * 5000, "hexadecimal": b"0x10", "plus": b"+1", "two points": b"1.2.3"}  # fmt: skip
 TEXTS = {"NUL": "a\0b", "lone surrogate": "a\ud800b", "bidi override": "a\u202eb", "bidi isolate": "a\u2066b",
-         "right-to-left mark": "a\u200fb", "escape": "a\x1b[31mb", "carriage return": "a\rb", "delete": "a\x7fb",
+         "right-to-left mark": "a\u200fb", "Arabic letter mark": "a\u061cb", "line separator": "a\u2028b",
+         "paragraph separator": "a\u2029b", "byte-order mark": "a\ufeffb", "escape": "a\x1b[31mb", "carriage return": "a\rb", "delete": "a\x7fb",
          "C1 control": "a\x9bb", "301 characters": "x" * 301, "bell": "\a"}  # fmt: skip
 IDS = {"parent folder": "../../etc/passwd", "absolute path": "/etc/passwd", "upper case": "A", "space": "a b",
        "dot": ".", "empty": "", "backslash": "a\\b", "65 characters": "a" * 65, "newline": "a\n", "markup": "<b>",

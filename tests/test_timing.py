@@ -315,7 +315,11 @@ def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: 
 def test_the_record_keeps_all_that_a_comparison_knows() -> None:
     entry = make_entry()
     assert {f.name for f in dataclasses.fields(Run)} == set(entry.runs[0].__struct_fields__)
-    assert {f.name for f in dataclasses.fields(Comparison)} == set(entry.__struct_fields__) - {"example", "others"}
+    assert {f.name for f in dataclasses.fields(Comparison)} == set(entry.__struct_fields__) - {
+        "example",
+        "others",
+        "throttled",
+    }
 
 
 @pytest.mark.parametrize(

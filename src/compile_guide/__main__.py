@@ -75,6 +75,7 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=RECORDS, metavar="DIR", help="where records are (default: %(default)s)"
     )
     parser.add_argument("--gallery", type=Path, default=Path("gallery"), metavar="DIR", help="where the examples are")
+    parser.add_argument("--backend", choices=("metal", "cuda", "cpu"), help="refuse to measure another than this one")
     parser.add_argument("--no-claims", action="store_true", help="measure only; keep the verdicts that the record has")
     parser.add_argument("--keep-going", action="store_true", help="write a record even if an example failed")
     parser.set_defaults(command=make_record)
@@ -101,7 +102,7 @@ def make_record(options: argparse.Namespace) -> int:
     held = lock.hold(Path(), "measuring")
     plan = recorder.Plan(scripts, options.budget, options.processes, limit_s=options.limit)
     with recorder.private_folder() as temp:
-        facts = recorder.machine_facts(Path(temp))
+        facts = recorder.machine_facts(Path(temp), options.backend)
         path = options.out / f"{facts.id}.json"
         before = record.load(path) if path.exists() else None
         with display(console, len(scripts) * plan.processes, "measuring") as shown:
@@ -214,6 +215,7 @@ def copy_example(options: argparse.Namespace) -> int:
 def print_machine(options: argparse.Namespace) -> int:
     """Print the machine's facts, for people or as JSON."""
     if options.check:
+        machine.import_mlx()
         check_compiling()
     facts = machine.machine()
     if options.json:

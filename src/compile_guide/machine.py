@@ -11,6 +11,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from compile_guide.needs import mlx_fault
+
+SUPPLIES = Path("/sys/class/power_supply")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -29,7 +33,7 @@ class Machine:
     compiler: str | None
     """First line of ``g++ --version``; only the CPU backend builds its kernels with it."""
     power: str | None
-    """``ac`` or ``battery`` on macOS; None where it isn't known."""
+    """``ac`` or ``battery``, on macOS and Linux; None where it isn't known."""
     copy_bandwidth: float
     gpu_cores: int | None = None
     """Cores of an Apple GPU, which chips of one name have different numbers of; None elsewhere."""
@@ -61,14 +65,13 @@ def machine() -> Machine:
     """Return the facts about this machine and measure its copy bandwidth (about a second).
 
     Raises:
-        RuntimeError: MLX can't be imported.
+        RuntimeError: MLX is missing, too old or can't be imported.
     """
+    import_mlx()
+    import mlx.core as mx
+
     from compile_guide.timing import copy_bandwidth
 
-    try:
-        import mlx.core as mx
-    except ImportError as error:
-        raise RuntimeError(f"MLX can't be imported ({error}): install mlx on macOS, 'mlx[cpu]' on Linux") from error
     used = backend()
     return Machine(
         backend=used,
@@ -81,11 +84,26 @@ def machine() -> Machine:
         python=platform.python_version(),
         mlx=vars(mx)["__version__"],
         compiler=compiler() if used == "cpu" else None,
-        power=power(_output("pmset", "-g", "batt")),
+        power=power(_output("pmset", "-g", "batt")) or supply(SUPPLIES),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
         gpu_cores=gpu_cores(_output("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
         low_power=low_power(_output("pmset", "-g")),
     )
+
+
+def import_mlx() -> None:
+    """Import MLX.
+
+    Raises:
+        RuntimeError: it is missing, too old or broken; one line says which, and what to do.
+    """
+    if fault := mlx_fault():
+        raise RuntimeError(fault)
+    try:
+        import mlx.core  # noqa: F401 - the caller's own import is then sure to succeed
+    except ImportError as error:
+        why = " ".join(str(error).split())
+        raise RuntimeError(f"MLX can't be imported ({why}): install mlx again, on Linux 'mlx[cpu]'") from error
 
 
 def backend() -> str:
@@ -154,6 +172,27 @@ def power(batt: str) -> str | None:
     """Return ``ac`` or ``battery`` from the output of macOS's ``pmset -g batt``, None when it says neither."""
     found = re.search(r"Now drawing from '(AC|Battery) Power'", batt)
     return None if found is None else found[1].lower()
+
+
+def supply(folder: Path) -> str | None:
+    """Return ``ac`` or ``battery`` from Linux's power supplies; None where there are none, as in a server.
+
+    Each is a folder whose ``type`` is ``Mains``, ``USB``, ``Battery`` ...; all but batteries say ``online``.
+    Source: ABI/testing/sysfs-class-power of the kernel's documentation.
+    """
+    lines = {one: [_line(one / name) for name in ("type", "scope", "online")] for one in folder.glob("*")}
+    mains = [online for kind, scope, online in lines.values() if kind in ("Mains", "USB") and scope != "Device"]
+    if "1" in mains:
+        return "ac"
+    batteries = [kind for kind, scope, _ in lines.values() if kind == "Battery" and scope != "Device"]
+    return "battery" if mains and batteries else None
+
+
+def _line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def low_power(settings: str) -> bool | None:

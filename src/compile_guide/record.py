@@ -6,7 +6,7 @@ Schema history (``schema`` in the file; a file of another number is refused):
    functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
    Since 0.2 a run may say ``built``; records without it are as good as before.
    Since 0.2 a machine may say ``gpu_cores`` and ``low_power``; records without them are as good as before.
-   Since 0.2 an entry may say ``others``; records without it are as good as before.
+   Since 0.2 an entry may say ``others`` and ``throttled``; records without it are as good as before.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SCHEMA = 1
 MAX_BYTES = 4_000_000
 MAX_PROCESSES = 32
 
-# Control characters, bidirectional controls and lone surrogates have no place in a contributed string.
-_PLAIN = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]*\\Z"
+# Control characters, line and bidirectional controls, byte-order marks and lone surrogates have no place in a contributed string.
+_PLAIN = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]*\\Z"
 Text = Annotated[str, Meta(max_length=300, pattern=_PLAIN)]
 LongText = Annotated[str, Meta(max_length=4000, pattern=_PLAIN)]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
@@ -97,7 +97,8 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
 class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare.
 
-    ``others`` says how many processors other programs kept busy meanwhile, on average in the worst of its processes.
+    ``others`` says how many processors other programs kept busy meanwhile, on average in the worst of its processes;
+    ``throttled`` whether the machine slowed itself down for heat during one of them.
     """
 
     example: Id
@@ -107,6 +108,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     slow_call_s: Seconds | None
     note: Text
     others: Annotated[float, Meta(ge=0, le=65536)] | None = None
+    throttled: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse an entry that has both runs and a slow call, or neither."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compile_guide import __version__, load, process, record
+from compile_guide import __version__, heat, load, process, record
 from compile_guide.child import MARKER, NO_PLOTS
 from compile_guide.machine import Machine
 from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
@@ -60,6 +60,8 @@ class Gathered:
     failure: str | None = None
     others: float | None = None
     """Processors that other programs kept busy, on average in the worst of the processes; None if unknown."""
+    throttled: bool | None = None
+    """Whether the machine slowed itself down for heat while one of them ran; None if unknown."""
 
     @property
     def name(self) -> str:
@@ -83,10 +85,12 @@ class Gathered:
         self.rounds += 1
         return None
 
-    def disturbed(self, others: float | None) -> None:
-        """Keep in mind what other programs took while a process ran, if that was more than before."""
+    def disturbed(self, others: float | None, throttled: bool | None) -> None:
+        """Keep in mind what went on while a process ran: the most that other programs took, and any heat."""
         if others is not None:
             self.others = round(max(others, self.others or 0.0), 2)
+        if throttled is not None:
+            self.throttled = throttled or bool(self.throttled)
 
 
 def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
@@ -106,24 +110,31 @@ def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
     return tuple(known[name] for name in dict.fromkeys(names)) or tuple(scripts)
 
 
-def machine_facts(folder: Path) -> Machine:
+def machine_facts(folder: Path, backend: str | None = None) -> Machine:
     """Ask a process of its own about the machine, and whether compiled functions compile there at all.
 
     Raises:
-        RecorderError: MLX is missing, or compiled functions would run uncompiled.
+        RecorderError: MLX is missing or too old, compiled functions would run uncompiled, or MLX doesn't compute on
+            the ``backend`` that was asked for.
     """
     argv = [sys.executable, "-m", "compile_guide", "machine", "--json", "--check"]
     env = {SINK: None, REPLAY: None, **_gpu_caches(folder / "tmp")}
     ended = process.run(argv, folder=folder, limit_s=LIMIT_S, env=env, temp=folder / "tmp")
     if ended.returncode:
         raise RecorderError(last_line(ended.output) or f"can't look at this machine: {ended.reason}")
-    return Machine(**json.loads(last_line(ended.output)))
+    found = Machine(**json.loads(last_line(ended.output)))
+    if backend not in (None, found.backend):
+        raise RecorderError(
+            f"{backend} was asked for, but MLX {found.mlx} computes on {found.backend} here: is the GPU there, its driver"
+            f" running, and MLX built for it?  --backend {found.backend} measures what is there"
+        )
+    return found
 
 
 def last_line(output: str) -> str:
-    """Return the last line that isn't blank, without "python: error:" before it."""
+    """Return the last line that isn't blank, without "python: error:" or "compile_guide:" before it."""
     lines = [line for line in output.splitlines() if line.strip()]
-    return re.sub(r"^\S+: error: ", "", lines[-1]) if lines else ""
+    return re.sub(r"^(\S+: error|compile_guide): ", "", lines[-1]) if lines else ""
 
 
 def measure(plan: Plan, machine: Machine, folder: Path, show: Callable[[Step], None]) -> list[Gathered]:
@@ -159,7 +170,7 @@ def _one_process(
         show(Step(gathered.name, number + 1, plan.processes, last[1] if last else None))
 
     show(Step(gathered.name, number + 1, plan.processes))
-    before = load.look()
+    before, cool = load.look(), heat.feel(gpu=machine.backend == "cuda")
     ended = process.run(
         argv,
         folder=place,
@@ -168,7 +179,8 @@ def _one_process(
         temp=gathered.temp,
         tick=tick,
     )
-    gathered.disturbed(load.others(before, load.look()))
+    others = load.others(before, load.look())
+    gathered.disturbed(others, heat.grew_hot(cool, heat.feel(gpu=machine.backend == "cuda")))
     if ended.timed_out or ended.returncode:
         return f"{ended.reason}: {last_line(ended.output)}" if last_line(ended.output) else ended.reason
     lines = [json.loads(line) for line in sink.read_text(encoding="utf-8").splitlines()[1:]]
@@ -204,7 +216,7 @@ def build_record(
         RecorderError: two examples use one comparison name.
     """
     entries = [
-        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note, g.others))
+        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note, g.others, g.throttled))
         for g in gathered
         if g.failure is None
         for c in g.runs.values()

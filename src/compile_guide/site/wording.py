@@ -149,13 +149,19 @@ MACHINE: dict[str, Callable[[Record], str]] = {
 """What ``machine`` can say of a record."""
 
 
+def join(words: list[str]) -> str:
+    """Return "a", "a and b", or "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def disturbances(record: Record) -> str:
     """Return what else went on while the numbers were measured, as a sentence; empty if nothing is known to have."""
     busy = max((entry.others or 0.0 for entry in record.comparisons), default=0.0)
     reasons = [f"other programs kept up to {busy:.1f} processors busy"] if busy >= BUSY else []
+    reasons += ["the machine slowed itself down for heat"] if any(e.throttled for e in record.comparisons) else []
     reasons += ["the machine ran on battery"] if record.machine.power == "battery" else []
     reasons += ["low-power mode was on"] if getattr(record.machine, "low_power", None) else []
-    return f"Take these numbers with care: while they were measured, {' and '.join(reasons)}." if reasons else ""
+    return f"Take these numbers with care: while they were measured, {join(reasons)}." if reasons else ""
 
 
 def verdict(found: Verdict | None) -> tuple[str, str]:
