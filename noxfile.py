@@ -13,16 +13,12 @@ from the locks in ``requirements/``. What is installed is not installed again: `
 from __future__ import annotations
 
 import argparse
-import ctypes
 import difflib
 import functools
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +26,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
+
+from compile_guide import elsewhere
+from compile_guide.needs import compiler_fault, gpu_fault
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -39,6 +40,7 @@ RECORDS = Path("docs", "records")
 DOCTREES = Path("build", "doctrees")  # Sphinx's default lies within the site, and would be published
 BROWSER_CACHE = ROOT / ".nox" / "browser"  # what the browser's checks take from npm
 GENERATED = (r"docs/gallery/", r"docs/sg_", r"__pycache__", r"\.pyc$")  # written by a build: not a reason for another
+UTF8 = {"PYTHONUTF8": "1"}  # for all programs: in an ASCII locale Python would read pages and paths as ASCII
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
 
@@ -55,10 +57,11 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Options:
-    """What stands behind ``--``: the MLX build, and the arguments for the session's own program."""
+    """What stands behind ``--``: the MLX build, the arguments for the session's own program, a folder to work in."""
 
     mlx: str
     rest: tuple[str, ...] = ()
+    out: str | None = None
 
 
 def mlx_builds() -> tuple[str, ...]:
@@ -66,11 +69,13 @@ def mlx_builds() -> tuple[str, ...]:
     return ("metal",) if sys.platform == "darwin" else ("cpu", "cuda12", "cuda13")
 
 
-def option_parser(*, measures: bool) -> Parser:
-    """Return the parser for a session's options; one that ``measures`` has those of the record command."""
+def option_parser(*, measures: bool, builds: bool) -> Parser:
+    """Return the parser for a session's options; one that ``measures`` has those of the record command too."""
     parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
     default = os.environ.get("COMPILE_GUIDE_MLX", mlx_builds()[0])
     parser.add_argument("--mlx", default=default, help=f"{', '.join(mlx_builds())} (now: {default})")
+    if measures or builds:
+        parser.add_argument("--out", metavar="DIR", help="work in a copy of this checkout there, and leave it as it is")
     if measures:
         parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
         parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
@@ -81,13 +86,13 @@ def option_parser(*, measures: bool) -> Parser:
     return parser
 
 
-def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = False) -> Options:
+def parse(arguments: list[str], *, measures: bool = False, builds: bool = False, passes_on: bool = False) -> Options:
     """Read what stands behind ``--``; one that ``passes_on`` leaves what it doesn't know to its program.
 
     Raises:
         Refusal: an option is unknown here, or its value is not one of those allowed.
     """
-    found, rest = option_parser(measures=measures).parse_known_intermixed_args(arguments)
+    found, rest = option_parser(measures=measures, builds=builds).parse_known_intermixed_args(arguments)
     if rest and not passes_on:
         raise Refusal(f"unknown option {rest[0]!r}: `-- --help` lists those of this session")
     if found.mlx not in mlx_builds():
@@ -97,7 +102,7 @@ def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = Fal
         budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
         count = [] if found.processes is None else ["--processes", str(found.processes)]
         rest = [*found.names, *budget, *count, *(["--keep-going"] if found.keep_going else [])]
-    return Options(found.mlx, tuple(rest))
+    return Options(found.mlx, tuple(rest), getattr(found, "out", None))
 
 
 def refuse_unknown(names: list[str]) -> None:
@@ -109,51 +114,35 @@ def refuse_unknown(names: list[str]) -> None:
             raise Refusal(f"no example {name!r}: {'did you mean' if len(near) == 1 else 'there are'} {', '.join(near)}")
 
 
-INSTALL = "(Debian, Ubuntu: `apt-get install g++`; Fedora: `dnf install gcc-c++`) and run this again"
-PROBE = '#include <cmath>\nextern "C" double probe(double x) { return std::erf(x); }\n'
-
-
-def compiler_fault() -> str | None:
-    """Say in one line what keeps MLX's CPU backend from building kernels here; None if nothing does.
-
-    MLX calls ``g++`` from PATH and loads what comes out. Finding none, it runs compiled functions uncompiled
-    without a word, and every number on the site would be wrong.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    if shutil.which("g++") is None:
-        return f"g++ is missing, and MLX's CPU backend builds its kernels with it: install it {INSTALL}"
-    with tempfile.TemporaryDirectory() as folder:
-        reason = probe_compiler(Path(folder))
-    return reason and f"g++ can't build a working kernel ({reason}): install a complete one {INSTALL}"
-
-
-def probe_compiler(folder: Path) -> str | None:
-    """Build and load a one-line library in ``folder``, as MLX does, and return what went wrong."""
-    (folder / "probe.cpp").write_text(PROBE, encoding="utf-8")
-    command = ["g++", "-std=c++17", "-O3", "-fPIC", "-shared", "probe.cpp", "-o", "probe.so"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip() or "it printed nothing"
-            return f"exit status {done.returncode}: {said.splitlines()[0]}"
-        ctypes.CDLL(str(folder / "probe.so"))
-    except subprocess.TimeoutExpired:
-        return "it took longer than a minute"
-    except OSError as fault:  # it can't be run, or its result can't be loaded: a temp directory mounted noexec
-        return str(fault)
-    return None
-
-
-def need_compiler() -> None:
-    """Raise a Refusal where MLX's CPU kernels can't be built."""
-    if fault := compiler_fault():
+def need_tools(mlx: str) -> None:
+    """Raise a Refusal where this build of MLX finds no GPU, or its CPU kernels can't be built."""
+    if fault := gpu_fault(mlx) or compiler_fault():
         raise Refusal(fault)
+
+
+def go_where_to_work(out: str | None) -> None:
+    """Stay in the checkout; where that can't be written, or ``out`` names a folder, go to a copy of it.
+
+    Raises:
+        Refusal: the folder holds other things, or can't be written either.
+    """
+    if out is None and elsewhere.writable(ROOT):
+        return
+    folder = Path(out).expanduser().absolute() if out else elsewhere.default_folder(ROOT)
+    try:
+        elsewhere.refresh(ROOT, folder)
+    except (elsewhere.ElsewhereError, OSError) as error:
+        raise Refusal(f"--out {folder}: {error}") from None
+    os.chdir(folder)
+    why = "" if out else ": this checkout can't be written (-- --out DIR names another folder)"
+    print(f"Working in {folder}{why}", flush=True)
 
 
 def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
     """Return the Python of this MLX build's virtual environment, brought up to date with the locks named."""
-    folder = ROOT / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
+    if not elsewhere.writable(Path.cwd()):
+        raise Refusal(f"{Path.cwd()} can't be written: copy it; docs, render and record take `-- --out DIR`")
+    folder = Path.cwd() / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
     make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
     if not python.exists():
@@ -182,6 +171,14 @@ def install(session: nox.Session, python: str, locks: list[str]) -> None:
     files = [argument for name in locks for argument in ("-r", f"requirements/{name}.txt")]
     session.run(*pip, "--require-hashes", "--only-binary", ":all:", *files)
     session.run(*pip, "--no-build-isolation", "--editable", ".")  # else its build backend would be unlocked
+    for link in Path(python).parents[1].glob("lib/python*/site-packages/compile_guide.pth"):
+        # Python reads it in the locale's encoding, UTF-8 mode or not: so no folder's name may stand in it.
+        link.write_text(os.path.relpath("src", link.parent) + "\n", encoding="ascii")
+
+
+def backend(mlx: str) -> str:
+    """Return the backend of an MLX build; records don't tell CUDA's versions apart."""
+    return mlx.rstrip("0123456789")
 
 
 def record_to_show(mlx: str) -> str:
@@ -202,11 +199,10 @@ def record_to_show(mlx: str) -> str:
         return named or last
     if not there:
         raise Refusal(f"{RECORDS} holds no record: `nox -s docs` measures this machine")
-    backend = mlx.rstrip("0123456789")  # records don't tell CUDA's versions apart
     known = [found for path in there.values() if (found := head(path))]
     if not known:
         raise Refusal(f"{RECORDS} holds no record that can be read: `nox -s docs` measures this machine")
-    return max(known, key=lambda it: (it[0] == backend, it[1:]))[2]
+    return max(known, key=lambda it: (it[0] == backend(mlx), it[1:]))[2]
 
 
 def head(path: Path) -> tuple[str, str, str] | None:
@@ -221,10 +217,10 @@ def head(path: Path) -> tuple[str, str, str] | None:
     return found if all(isinstance(part, str) for part in found) and found[2] == path.stem else None
 
 
-def measure(session: nox.Session, python: str, arguments: tuple[str, ...]) -> float:
+def measure(session: nox.Session, python: str, chosen: Options) -> float:
     """Measure this machine, which leaves a record, and return how many seconds that took."""
     start = time.monotonic()
-    session.run(python, "-m", "compile_guide", "record", *arguments)
+    session.run(python, "-m", "compile_guide", "record", "--backend", backend(chosen.mlx), *chosen.rest)
     return time.monotonic() - start
 
 
@@ -236,8 +232,8 @@ def build(session: nox.Session, python: str, mlx: str, measured: float | None = 
     session.run(*sphinx, "--keep-going", "-D", f"compile_guide_record={shown}")
     if not json.loads((DOCTREES / "compile-guide.json").read_bytes())["ended"]:
         raise Refusal("Sphinx ended with status 0 before the site was finished: something in an example ended it")
-    print(f"Site:      {(ROOT / 'build' / 'html' / 'index.html').as_uri()}")
-    print(f"Record:    {RECORDS / shown}.json")
+    print(f"Site:      {Path('build', 'html', 'index.html').absolute().as_uri()}")
+    print(f"Record:    {(Path() if Path.cwd() == ROOT else Path.cwd()) / RECORDS / shown}.json")
     print(f"Measuring: {'not this time' if measured is None else duration(measured)}")
     print(f"Rendering: {duration(time.monotonic() - start)}", flush=True)
 
@@ -253,6 +249,7 @@ def command(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], 
 
     @functools.wraps(function)
     def run(session: nox.Session) -> None:
+        session.env.update(UTF8)
         try:
             function(session)
         except Refusal as refusal:
@@ -265,16 +262,18 @@ def command(function: Callable[[nox.Session], None]) -> Callable[[nox.Session], 
 def docs(session: nox.Session) -> None:
     """Measure this machine, then build the site from what was measured."""
     chosen = parse(session.posargs, measures=True)
-    need_compiler()
+    need_tools(chosen.mlx)
+    go_where_to_work(chosen.out)
     python = environment(session, chosen.mlx, "docs")
-    build(session, python, chosen.mlx, measure(session, python, chosen.rest))
+    build(session, python, chosen.mlx, measure(session, python, chosen))
 
 
 @command
 def render(session: nox.Session) -> None:
     """Build the site from the record at hand, without measuring."""
-    chosen = parse(session.posargs)
-    need_compiler()  # the examples run here too, their timings aside
+    chosen = parse(session.posargs, builds=True)
+    need_tools(chosen.mlx)  # the examples run here too, their timings aside
+    go_where_to_work(chosen.out)
     record_to_show(chosen.mlx)  # refuse before installing
     build(session, environment(session, chosen.mlx, "docs"), chosen.mlx)
 
@@ -291,8 +290,9 @@ def reproduce(session: nox.Session) -> None:
 def record(session: nox.Session) -> None:
     """Measure this machine and leave a record; needs no Sphinx."""
     chosen = parse(session.posargs, measures=True)
-    need_compiler()
-    measure(session, environment(session, chosen.mlx), chosen.rest)
+    need_tools(chosen.mlx)
+    go_where_to_work(chosen.out)
+    measure(session, environment(session, chosen.mlx), chosen)
 
 
 @command
@@ -306,7 +306,7 @@ def check_record(session: nox.Session) -> None:
 def claims(session: nox.Session) -> None:
     """Check the statements about MLX again and put the verdicts into this machine's record."""
     chosen = parse(session.posargs)
-    need_compiler()
+    need_tools(chosen.mlx)
     session.run(environment(session, chosen.mlx), "-m", "compile_guide", "claims", "--write", str(RECORDS))
 
 
@@ -321,7 +321,7 @@ def history(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
     chosen = parse(session.posargs, passes_on=True)
-    need_compiler()
+    need_tools(chosen.mlx)
     session.run(environment(session, chosen.mlx, "bench"), "-m", "compile_guide.bench", *chosen.rest)
 
 
@@ -329,7 +329,7 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; what stands behind -- goes to pytest."""
     chosen = parse(session.posargs, passes_on=True)
-    need_compiler()
+    need_tools(chosen.mlx)
     session.run(environment(session, chosen.mlx, "docs", "tests", "lint", "audit"), "-m", "pytest", *chosen.rest)
 
 

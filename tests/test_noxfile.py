@@ -114,6 +114,25 @@ def test_a_session_ends_with_the_refusal_as_one_line() -> None:
     )
 
 
+class Asked:
+    """A session with options that none has."""
+
+    def __init__(self) -> None:
+        self.env: dict[str, str] = {}
+        self.posargs = ["--nonsense"]
+        self.said = ""
+
+    def error(self, said: str) -> None:
+        self.said = said
+
+
+def test_every_program_of_a_session_reads_utf8_whatever_the_locale(noxfile: ModuleType) -> None:
+    session = Asked()
+    noxfile.render(session)
+    assert session.said.startswith("unknown option '--nonsense'")
+    assert session.env["PYTHONUTF8"] == "1"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.04, "0.0 s"), (4.2, "4.2 s"), (59.6, "1 min 0 s"), (192, "3 min 12 s")]
 )
@@ -179,6 +198,24 @@ def test_a_broken_compiler_is_told_from_none(
     assert fault.startswith("g++ can't build a working kernel (")
     assert reason in fault
     assert "\n" not in fault
+
+
+def test_a_cuda_build_is_refused_where_there_is_no_gpu(noxfile: ModuleType, tmp_path: Path) -> None:
+    """Before gigabytes are installed: MLX itself would compute on the processor and say nothing."""
+    doors = (str(tmp_path / "nvidiactl"), str(tmp_path / "dxg"))
+    said = f"--mlx cuda13: no NVIDIA GPU is here ({doors[0]} is missing); without --mlx, MLX computes on the processor"
+    assert noxfile.gpu_fault("cuda13", doors) == said
+    assert noxfile.gpu_fault("cpu", doors) is None
+    Path(doors[1]).touch()
+    assert noxfile.gpu_fault("cuda12", doors) is None
+
+
+@pytest.mark.skipif(not LINUX or Path("/dev/nvidiactl").exists(), reason="asks for a GPU where there is none")
+@pytest.mark.parametrize("session", ["docs", "record", "render", "tests"])
+def test_a_session_for_a_missing_gpu_ends_in_one_line(session: str) -> None:
+    done = nox("-s", session, "--", "--mlx", "cuda13")
+    assert done.returncode == 1
+    assert last_words(done).startswith(f"Session {session} aborted: --mlx cuda13: no NVIDIA GPU is here")
 
 
 # Which record is shown

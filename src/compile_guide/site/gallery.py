@@ -15,6 +15,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+from compile_guide.needs import fault_of_examples
 from compile_guide.site.downloads import rewrite_downloads
 from compile_guide.site.examples import GalleryError, check_threads, watch_examples
 from compile_guide.site.figures import style
@@ -124,9 +125,8 @@ def clear_unless(folder: Path, stamp: str) -> None:
         raise GalleryError(f"{folder} is where generated pages go, but holds something else: move it away")
     folder.mkdir(parents=True, exist_ok=True)
     if marker.exists() and marker.read_text(encoding="utf-8") != stamp:
-        marker.write_text(
-            "", encoding="utf-8"
-        )  # it stays to the last: without it, what is left looks like foreign files
+        # The marker stays to the last: without it, what is left would look like somebody else's files.
+        marker.write_text("", encoding="utf-8")
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -177,6 +177,8 @@ def _start(app: Sphinx) -> None:
     if found.shown_file is None:
         wrong = "; ".join(["there is no record to replay: make one with 'nox -s docs'", *found.broken])
         raise GalleryError(wrong)
+    if fault := fault_of_examples():
+        raise SystemExit(f"compile_guide: {fault}")  # of its own errors Sphinx makes a page-long report
     app._compile_guide_replay = Replay(app)  # type: ignore[attr-defined]
     app._compile_guide_replay.start(found.shown_file)  # type: ignore[attr-defined]
 

@@ -18,6 +18,10 @@ from platform import python_version_tuple
 from types import ModuleType
 from typing import Any
 
+from sphinx.util import logging
+
+from compile_guide.needs import mlx_fault
+
 MLX = "https://ml-explore.github.io/mlx/build/html/"
 PYTHON = "https://docs.python.org/3/"
 NUMPY = "https://numpy.org/doc/stable/"
@@ -190,7 +194,13 @@ def inventory(project: str, number: str, items: Iterable[Item]) -> bytes:
 
 
 def mapping(folder: Path) -> dict[str, tuple[str, str]]:
-    """Write the inventories into a folder, where they aren't right already; return intersphinx's setting."""
+    """Write the inventories into a folder, where they aren't right already; return intersphinx's setting.
+
+    Without a fitting MLX there are none, and a warning.
+    """
+    if fault := mlx_fault():
+        logging.getLogger(__name__).warning(fault)
+        return {}
     projects = {
         "python": (PYTHON, inventory("Python", ".".join(python_version_tuple()[:2]), python_items())),
         "mlx": (MLX, inventory("MLX", version("mlx"), mlx_items())),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +27,8 @@ HELD: dict[Path, TextIO] = {}
 
 def _begin(app: Sphinx, config: Config) -> None:
     """Take the checkout's lock; clear out what a build left that broke off; say that this one has begun."""
+    if sys.getfilesystemencoding() != "utf-8":  # else pages are read, and paths written, as ASCII
+        raise SystemExit("compile_guide: Python works in ASCII here, and pages are UTF-8: set PYTHONUTF8=1")
     _lock(Path(app.confdir))
     out, doctrees = Path(app.outdir), Path(app.doctreedir)
     before = read_state(doctrees)
