@@ -1,21 +1,15 @@
-"""Builds of a small site in processes that have their imports done: they begin at once, so a kill meets their work."""
+"""A small site that is in one of two states, and its builds."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from conftest import make_entry
+import fork_server
+from conftest import make_entry, make_record
+from fork_server import ended
 from site_builds import CONF, GALLERY, put_records, write
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["sphinx.cmd.build", "sphinx_gallery.gen_gallery", "myst_parser.sphinx_",
-                                "compile_guide.site", "matplotlib.pyplot", "sphinx.builders.html"])  # fmt: skip
 PAGES = {
     "gallery/GALLERY_HEADER.rst": "Examples\n========\n",
     "gallery/one/GALLERY_HEADER.rst": "One\n===\n",
@@ -36,48 +30,16 @@ def site(folder: Path, state: str) -> Path:
     write(folder, {**files, "gallery/one/c.py": script, f"gallery/one/{state}_alone.py": PAGES["gallery/one/a.py"]})
     for other in {"old", "new"} - {state}:
         (folder / "gallery" / "one" / f"{other}_alone.py").unlink(missing_ok=True)
-    put_records(folder)
-    from conftest import make_record
-
     put_records(folder, make_record(make_entry("gelu", ratios=(RATIOS[state],) * 6)))
     return folder
 
 
-def _build(folder: str, log: str) -> None:
-    from sphinx.cmd.build import build_main
-
-    os.setpgrp()
-    with Path(log).open("wb", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    argv = ["-c", folder, f"{folder}/docs", f"{folder}/out", "-d", f"{folder}/doctrees", "-W", "--keep-going"]
-    status = build_main(argv)
-    sys.stdout.flush()
-    os._exit(status)
-
-
 def start(folder: Path, log: Path) -> BaseProcess:
     """Start a build."""
-    process = CONTEXT.Process(target=_build, args=(str(folder), str(log)))
-    process.start()
-    return process
+    argv = ["-c", ".", "docs", "out", "-d", "doctrees", "-W", "--keep-going"]
+    return fork_server.start(folder, argv, log)
 
 
 def finish(folder: Path, log: Path) -> int:
     """Build to the end and return the exit status."""
-    process = start(folder, log)
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def broken_off(folder: Path, log: Path, after_s: float, how: signal.Signals) -> int:
-    """Start a build, send it a signal after so many seconds, and return its exit status."""
-    process = start(folder, log)
-    time.sleep(after_s)
-    if process.pid is not None and process.is_alive():
-        os.kill(process.pid, how)
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode
+    return ended(start(folder, log))

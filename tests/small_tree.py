@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import fork_server
 from conftest import make_entry, make_record
 from site_builds import write
 
 from compile_guide import record
+from compile_guide.reproduce import SPHINX
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
@@ -59,7 +61,7 @@ gallery/index
 """,
     "docs/second.md": "# The second page\n\nSee [the third](third.md) and [](third.md#a-part).\n",
     "docs/third.md": "# The third page\n\nRare words: quokka.\n\n## A part\n\n```{machines}\n```\n",
-    "docs/claims.md": "# Claims\n\n```{claims}\n```\n",
+    "docs/claims.md": "# Claims\n\n```{claims} tracing\n```\n",
     "gallery/GALLERY_HEADER.rst": "Examples\n========\n\nAll of them.\n",
     "gallery/basics/GALLERY_HEADER.rst": "Basics\n======\n\nThe first ones.\n",
     "gallery/basics/example.py": EXAMPLE,
@@ -83,3 +85,10 @@ def put_record(folder: Path, *ratios: float) -> None:
     entry = make_entry("gelu", ratios=ratios) if ratios else FAST
     made = make_record(entry, claims=(record.Verdict("dtype-retraces", True, "2 traces"),))
     record.save(made, folder / "docs" / "records" / f"{made.id}.json")
+
+
+def built(folder: Path) -> Path:
+    """Build a checkout, with the helper that lies in it; return the folder of the pages."""
+    log = folder.with_name(f"{folder.name}.log")
+    assert fork_server.ended(fork_server.start(folder, list(SPHINX[2:]), log)) == 0, log.read_text(encoding="utf-8")
+    return folder / "build" / "html"

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from small_tree import EXAMPLE, PLAIN, put_record, small_tree
+from site_builds import write
+from small_tree import EXAMPLE, PLAIN, built, put_record, small_tree
 
 from compile_guide import reproduce
-from compile_guide.reproduce import ONE, build, copy_tree, differing, digests
+from compile_guide.elsewhere import copy_tree
+from compile_guide.reproduce import differing, digests
+from compile_guide.site.steady import shortened
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkout that has been built."""
     tree = small_tree(tmp_path_factory.mktemp("built") / "tree")
-    build(tree, ONE)
+    built(tree)
     return tree
 
 
@@ -52,31 +58,57 @@ EDITS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_incremental_build_leaves_what_a_clean_one_does(name: str, built: Path, tmp_path: Path) -> None:
+def test_an_incremental_build_leaves_what_a_clean_one_does(
+    name: str, tree: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """The edits go one after the other into one checkout, as a writer makes them."""
-    pages = built / "build" / "html"
+    record_property("kinds of edit", 1)
+    pages = tree / "build" / "html"
     before = digests(pages)
-    EDITS[name](built)
-    build(built, ONE)
-    copy_tree(built, tmp_path / "clean")
-    assert differing(pages, build(tmp_path / "clean", ONE)) == []
+    EDITS[name](tree)
+    built(tree)
+    copy_tree(tree, tmp_path / "clean")
+    assert differing(pages, built(tmp_path / "clean")) == []
     assert digests(pages) != before  # the edit has been seen
 
 
-def test_two_builds_in_two_environments_leave_the_same_files(tmp_path: Path) -> None:
+def test_two_builds_in_two_environments_leave_the_same_files(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     rows, names, count = reproduce.twice(small_tree(tmp_path / "tree"), tmp_path / "two")
     assert names == []
     assert count > 50
+    assert ("clock", "true", f"{reproduce.DAYS} days ahead") in rows or sys.platform != "linux"
     assert {"folder", "umask", "jobs", "TZ", "LC_ALL", "PYTHONHASHSEED", "HOME"} <= {row[0] for row in rows}
+    record_property("differences between the environments", len(rows))
+    record_property("files", count)
+
+
+def test_where_packages_lie_is_left_out_of_the_build_info() -> None:
+    one, other = ([f"/{place}/sphinx_design/static", "docs/_static"] for place in ("home/a/.nox/lib", "usr/lib"))
+    assert shortened(one) == shortened(other) == ["sphinx_design/static", "docs/_static"]
 
 
 def test_a_difference_is_named_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = small_tree(tmp_path / "tree")
-    shutil.rmtree(tree / "gallery" / "basics")  # what is left has no examples to run, and builds the sooner
-    edit(tree / "docs/index.md", "gelu | GELU | /gallery/basics/example", "gelu | GELU")
-    with (tree / "conf.py").open("a", encoding="utf-8") as conf:
-        conf.write("import time\nhtml_title = time.strftime('built in %Z')\n")
-    assert reproduce.main(["--tree", str(tree)]) == 1
+    conf = "import time\nhtml_title = time.strftime('built in %Z')\nhtml_theme = 'basic'\n"
+    write(tmp_path / "tree", {"conf.py": conf, "docs/index.rst": "Start\n=====\n"})
+    assert reproduce.main(["--tree", str(tmp_path / "tree")]) == 1
     said = capsys.readouterr().out.splitlines()
     assert "differs: index.html" in said
     assert any(line.startswith("TZ ") and "Pacific/Kiritimati" in line for line in said)
+
+
+def test_another_python_that_is_none_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "tree", {"conf.py": "html_theme = 'basic'\n", "docs/index.rst": "Start\n=====\n"})
+    assert reproduce.main(["--tree", str(tmp_path / "tree"), "--python", "/nowhere/python"]) == 2
+    assert capsys.readouterr().err == "reproduce: [Errno 2] No such file or directory: '/nowhere/python'\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is the clock turned")
+def test_a_turned_clock_is_in_another_year_and_still_waits_and_sleeps(tmp_path: Path) -> None:
+    code = "import datetime, threading, time; print(datetime.datetime.now().year, time.localtime().tm_year); "
+    code += "threading.Event().wait(0.01); time.sleep(0.01)"
+    env = {**os.environ, **reproduce.clock(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+    one, other = map(int, said.stdout.split())
+    assert one == other >= datetime.now().year + reproduce.DAYS // 365

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,19 +28,21 @@ def run(code: str, folder: Path, shared: Path) -> None:
     subprocess.run([sys.executable, "script.py"], cwd=folder, env=env, capture_output=True, timeout=120, check=False)
 
 
-@pytest.fixture
-def bitten(tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def bitten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A shared temp folder whose kernels are poisoned, and the mark that is left where one is loaded."""
-    shared, mark = tmp_path / "shared", tmp_path / "bitten"
+    folder = tmp_path_factory.mktemp("poisoned")
+    shared, mark = folder / "shared", folder / "bitten"
     shared.mkdir()
     code = GOOD.format(name="gelu")
-    run(code, tmp_path, shared)
+    run(code, folder, shared)
     kernels = list(shared.rglob("*.so"))
     assert kernels
-    (tmp_path / "poison.cpp").write_text(POISON.format(mark=mark), encoding="utf-8")
+    (folder / "poison.cpp").write_text(POISON.format(mark=mark), encoding="utf-8")
+    subprocess.run(["g++", "-shared", "-fPIC", "poison.cpp", "-o", "poison.so"], cwd=folder, check=True)
     for kernel in kernels:
-        subprocess.run(["g++", "-shared", "-fPIC", "poison.cpp", "-o", str(kernel)], cwd=tmp_path, check=True)
-    run(code, tmp_path, shared)
+        shutil.copy(folder / "poison.so", kernel)
+    run(code, folder, shared)
     assert mark.exists()  # the danger is real: MLX by itself has loaded it
     mark.unlink()
     return shared, mark

@@ -32,7 +32,7 @@ def command(folder: Path, settings: str = "") -> list[str]:
 
 
 def built(folder: Path, settings: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, settings), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command(folder, settings), capture_output=True, text=True, timeout=280, check=False)
 
 
 ENDS = {
@@ -41,7 +41,7 @@ ENDS = {
         "import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()",
         "a thread of the example ended with ZeroDivisionError",
     ),
-    "hang": ("import time\ntime.sleep(60)", "Timeout (0:00:03)"),
+    "hang": ("import time\ntime.sleep(600)", "Timeout (0:00:03)"),
     "kill": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", ""),
     "return": ("return", "SyntaxError"),
 }
@@ -56,7 +56,7 @@ def test_an_example_that_does_not_reach_its_last_line_fails_the_build(name: str,
     assert done.returncode != 0
     assert message in done.stderr
     assert not json.loads((tmp_path / "doctrees" / STATE).read_bytes())["ended"]
-    assert time.perf_counter() - begun < 45  # the hang would take a minute
+    assert time.perf_counter() - begun < 120  # the hang would take ten minutes
 
 
 def test_even_an_exit_below_python_leaves_no_site_that_looks_finished(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.site.nodes import page_link, paragraph, text, warn
+from compile_guide.site.nodes import note, page_link, paragraph, text, warn
 
 EXCERPT_LINES = 6
 
@@ -117,6 +118,14 @@ def themed(stem: str) -> list[nodes.Node]:
     ]
 
 
+def all_examples(config: Config, source: Path) -> tuple[str, ...]:
+    """Return the paths of all scripts in the gallery, below it; none where there is no gallery."""
+    if "sphinx_gallery_conf" not in config:
+        return ()
+    gallery = source / config.sphinx_gallery_conf["examples_dirs"]
+    return tuple(sorted(file.relative_to(gallery).as_posix() for file in gallery.glob("*/[!_]*.py")))
+
+
 class Examples(SphinxDirective):
     """``examples``: cards for the examples that use the objects given (full names), for ``:only:`` those named, or all."""
 
@@ -128,6 +137,7 @@ class Examples(SphinxDirective):
         conf, source = self.config.sphinx_gallery_conf, Path(self.env.srcdir)
         gallery, generated = source / conf["examples_dirs"], source / conf["gallery_dirs"]
         scripts = [file for topic in self._topics(gallery, conf) for file in sorted(topic.glob("[!_]*.py"))]
+        note(self.env).examples = all_examples(self.config, source)
         if self.arguments:
             users = self._users(source / conf["backreferences_dir"])
             scripts = [script for script in scripts if script.name in users]

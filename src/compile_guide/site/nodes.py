@@ -42,11 +42,12 @@ class citations(nodes.General, nodes.Element):
 
 @dataclass
 class Notes:
-    """What one page offers and uses: places on it, claims it cites, the record files it listed."""
+    """What one page offers and uses: places on it, claims it cites, the record files and the examples it listed."""
 
     places: set[str] = field(default_factory=set)
     cites: set[str] = field(default_factory=set)
     listed: tuple[str, ...] | None = None
+    examples: tuple[str, ...] | None = None
 
 
 def notes(env: BuildEnvironment) -> dict[str, Notes]:

@@ -16,6 +16,9 @@ from sphinx.util._serialise import stable_hash
 
 from compile_guide.site import whole
 
+FOLDERS = ("html_static_path", "templates_path")
+"""Settings to which extensions add folders of theirs, by their full paths."""
+
 
 def outline(env: BuildEnvironment) -> str:
     """Return a digest of what pages show of each other: titles, navigation, places to link to, objects."""
@@ -30,11 +33,16 @@ def outline(env: BuildEnvironment) -> str:
 
 
 def _settle_build_info(app: Sphinx) -> None:
-    """Leave the gallery's settings out of ``.buildinfo``: they hold paths, and its pages are watched elsewhere."""
+    """Leave out of ``.buildinfo`` where this checkout and its packages lie: the gallery's pages are watched elsewhere."""
     if info := getattr(app.builder, "build_info", None):
         values = {it.name: it.value for it in app.config.filter(frozenset({"html"}))}
         values.pop("sphinx_gallery_conf", None)
-        info.config_hash = stable_hash(values)
+        info.config_hash = stable_hash({**values, **{name: shortened(values[name]) for name in FOLDERS}})
+
+
+def shortened(folders: list[str]) -> list[str]:
+    """Return folders without what lies before the package, for those of packages."""
+    return ["/".join(Path(one).parts[-2:]) if Path(one).is_absolute() else one for one in folders]
 
 
 def _note_pages(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
