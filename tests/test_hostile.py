@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def test_the_corpus_is_large_and_would_be_good_without_its_malice() -> None:
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_a_hostile_file_is_refused_within_a_second_in_one_line(name: str, tmp_path: Path) -> None:
+def test_a_hostile_file_is_refused_within_a_second_in_one_line(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("hostile files", 1)
     file = tmp_path / "hostile.json"
     file.write_bytes(CORPUS[name])
     before, begun = bytes_read(), time.process_time()  # not the wall's clock: other tests may crowd this one
@@ -189,7 +193,11 @@ def infected_sites(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, 
     return found
 
 
-def test_no_byte_of_a_contributed_text_reaches_a_page_as_markup(infected_sites: list[tuple[str, Site]]) -> None:
+def test_no_byte_of_a_contributed_text_reaches_a_page_as_markup(
+    infected_sites: list[tuple[str, Site]], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("texts that want to be markup", len(infected_sites))
+    record_property("fields with each", len(list(text_fields(GOOD))))
     for _, site in infected_sites:
         assert site.warnings == []
         for page in site.out.rglob("*.html"):

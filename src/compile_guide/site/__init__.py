@@ -29,6 +29,7 @@ from compile_guide.site import (
     observed,
     pages,
     plain,
+    promises,
     published,
     roles,
     steady,
@@ -58,6 +59,8 @@ DIRECTIVES = {
     "bench-table": benched.BenchTable,
     "bench-summary": benched.BenchSummary,
     "bench-goals": benched.BenchGoals,
+    "promises": promises.Promises,
+    "promises-run": promises.PromisesRun,
 }
 
 
@@ -75,13 +78,15 @@ def _settle_record(app: Sphinx, config: Config) -> None:
 def _outdated(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> Iterable[str]:
-    """Return pages that are old for reasons Sphinx can't see: this code changed, or a record came or went."""
+    """Return pages that are old for reasons Sphinx can't see: this code changed, or a record or an example came or went."""
     stamp, before = gallery.code_stamp(), getattr(env, "compile_guide_code", None)
     env.compile_guide_code = stamp  # type: ignore[attr-defined]
     if before not in (None, stamp):
         return env.found_docs
     listed = tuple(file.name for file in roles.shelf_of(env, app.config).files)
-    return [page for page, noted in nodes.notes(env).items() if noted.listed not in (None, listed)]
+    examples = cards.all_examples(app.config, Path(app.srcdir))
+    noted = nodes.notes(env).items()
+    return [page for page, it in noted if it.listed not in (None, listed) or it.examples not in (None, examples)]
 
 
 def _purge(app: Sphinx, env: BuildEnvironment, page: str) -> None:
