@@ -1,0 +1,146 @@
+"""What building costs: this site against plain sphinx-gallery and plain Sphinx on the same sources, theme and scripts.
+
+The plain side keeps everything that reads the sources (MyST, autodoc, intersphinx, design, furo) and leaves out what is
+ours: its roles and directives give nothing, ``compare()`` returns at once, and no language model's text is made. So it
+does less than any real alternative would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import MagicMock
+
+RECORD = "cpu-intel-xeon-processor-mlx-0-32-4"
+KERNELS = Path("build", "html", ".doctrees", "kernels")
+PLAIN_CONF = """
+from pathlib import Path
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from compile_guide import timing
+
+exec(Path(__file__).with_name("guide_conf.py").read_text())
+extensions = [e for e in extensions if not e.startswith("compile_guide") and e != "sphinx_llms_txt"]
+if not {gallery}:
+    extensions.remove("sphinx_gallery.gen_gallery")
+    del sphinx_gallery_conf
+else:
+    run = timing.Run((2e-3,) * 6, (1e-3,) * 6, 0.01, 0.02, copy_bandwidth=1e10)
+    timing.compare = lambda name, *a, bytes_moved=None, **k: timing.Comparison(name, (run,) * 6, bytes_moved)
+    sphinx_gallery_conf.update(image_scrapers=("matplotlib",), reset_modules=("matplotlib",))
+suppress_warnings = ["*"]
+nitpicky = False
+
+class Options(dict):
+    def __bool__(self): return True
+    def __getitem__(self, name): return lambda value: value
+
+class Nothing(Directive):
+    has_content, optional_arguments, final_argument_whitespace, option_spec = True, 99, True, Options()
+    def run(self): return []
+
+def nothing(name, rawtext, text, *rest, **more): return [nodes.Text(text)], []
+
+def setup(app):
+    for name in {roles}: app.add_role(name, nothing)
+    for name in {directives}: app.add_directive(name, Nothing)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process with its children took, in seconds of the clock and of processors."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(argv: list[str], folder: Path, env: dict[str, str]) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: its exit status isn't 0; the end of what it printed is in the message.
+    """
+    log, start = folder / "build.log", time.perf_counter()
+    with log.open("wb") as output:
+        child = subprocess.Popen(argv, cwd=folder, env={**os.environ, **env}, stdout=output, stderr=output)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {log.read_text(encoding='utf-8', errors='replace')[-800:]}")
+    return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime)
+
+
+class Sources:
+    """A copy of the checkout's files that is built in one of three ways."""
+
+    def __init__(self, root: Path, folder: Path, way: str) -> None:
+        self.folder, self.way = folder, way
+        for name in subprocess.check_output(["git", "ls-files"], cwd=root, text=True).split("\n"):
+            if name and (root / name).is_file():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / name, target)
+        self.temp = folder / "tmp"
+        self.temp.mkdir()
+        self.env = {"TMPDIR": str(self.temp), "PYTHONPATH": str(folder / "src"), "MPLBACKEND": "agg"}
+        if way != "ours":
+            (folder / "conf.py").rename(folder / "guide_conf.py")
+            (folder / "conf.py").write_text(plain_conf(way), encoding="utf-8")
+
+    def build(self) -> Cost:
+        """Build as it stands."""
+        sphinx = [sys.executable, "-m", "sphinx", "-c", ".", "-n", "docs", "build/html"]
+        more = ["-W", "--keep-going", "-D", f"compile_guide_record={RECORD}"] if self.way == "ours" else []
+        return timed([*sphinx, *more], self.folder, self.env)
+
+    def clean(self) -> None:
+        """Delete what a build left, but not MLX's kernels: building those is MLX's cost, the same for all."""
+        kept = self.temp / "kept-kernels"
+        if (self.folder / KERNELS).exists():
+            (self.folder / KERNELS).rename(kept)
+        for left in ("build/html", "docs/gallery"):
+            shutil.rmtree(self.folder / left, ignore_errors=True)
+        if kept.exists():
+            (self.folder / KERNELS).parent.mkdir(parents=True)
+            kept.rename(self.folder / KERNELS)
+            state = {"ended": True, "made": True, "out": str(self.folder / "build" / "html")}
+            (self.folder / KERNELS).with_name("compile-guide.json").write_text(json.dumps(state), encoding="utf-8")
+
+
+def plain_conf(way: str) -> str:
+    """Return the settings of a plain build: ours without what is ours."""
+    from compile_guide.site import setup
+
+    app = MagicMock()
+    app.extensions = {"sphinx_gallery.gen_gallery": None}
+    setup(app)
+    names = {
+        kind: [call.args[0] for call in getattr(app, f"add_{kind}").call_args_list] for kind in ("role", "directive")
+    }
+    return PLAIN_CONF.format(gallery=way == "gallery", roles=names["role"], directives=names["directive"])
+
+
+def interleaved(kinds: dict[str, Callable[[], Cost]], repeats: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
+    """Return wall and processor seconds of each kind, run in turn, the order drawn anew each time."""
+    dice, seen = random.Random(seed), dict[str, list[float]]()
+    for _ in range(repeats):
+        for name in dice.sample(list(kinds), len(kinds)):
+            cost = kinds[name]()
+            seen.setdefault(f"{name}, wall", []).append(cost.wall_s)
+            seen.setdefault(f"{name}, processor", []).append(cost.cpu_s)
+    return {name: tuple(seen[name]) for name in sorted(seen)}
+
+
+def ways(root: Path, folder: Path) -> Iterator[Sources]:
+    """Give the three copies; the bare one gets the pages that sphinx-gallery made as sources of its own."""
+    for way in ("ours", "gallery", "bare"):
+        yield Sources(root, folder / way, way)
