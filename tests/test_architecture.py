@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "ledger": {"claims", "process", "record", "timing"},
     "recorder": {"__init__", "child", "heat", "load", "machine", "process", "record", "timing"},
     "progress": {"recorder"},
-    "bench": {"machine", "progress", "timing"},
+    "bench": {"__init__", "child", "machine", "process", "record", "recorder", "timing"},
     "site": {"__init__", "bench", "claims", "copying", "errors", "history",
              "load", "lock", "needs", "record", "timing"},
 }  # fmt: skip
@@ -60,7 +60,7 @@ OTHERS: dict[str, set[str]] = {
     "progress": {"rich"},
     "claims": {"numpy"},  # what MLX does with NumPy's numbers
     "site": {"cycler", "docutils", "jinja2", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
-    "bench": {"msgspec", "pyperf", "pytest", "rich", "torch"},  # what it is held against, where it is installed
+    "bench": {"matplotlib", "msgspec", "pyperf", "pytest", "rich", "torch"},  # what it is held against, where it is installed
     "__main__": {"rich"},
 }
 

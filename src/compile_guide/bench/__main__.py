@@ -1,35 +1,69 @@
 """``python -m compile_guide.bench``: let all estimators estimate, quietly and disturbed, and keep what they said.
 
 What the file holds already isn't measured again: run it in pieces (``--minutes``), and each goes on where the last ended.
+``python -m compile_guide.bench merge FILE ... --out FILE`` puts pieces together that were measured side by side;
+``harness``, ``builds``, ``record`` and ``scale`` in the place of options measure what measuring and building cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
+from compile_guide.bench import parts
 from compile_guide.bench.asking import asker
+from compile_guide.bench.costs import PARTS
 from compile_guide.bench.estimators import ESTIMATORS, available
-from compile_guide.bench.results import CONDITIONS, Bench
+from compile_guide.bench.results import CONDITIONS, Bench, joined, load, noted, save
 from compile_guide.bench.rounds import BenchError, Part, run
 from compile_guide.bench.workloads import WORKLOADS
+from compile_guide.machine import machine
 
 SECONDS = (0.5, 2.0)
+
+
+FOLDER = Path("docs", "bench")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark of estimators, or the part asked for, into the file; return the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    options = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        done = _run(options)
+        if argv[:1] == ["merge"]:
+            return _merge(argv[1:])
+        if argv and argv[0] in PARTS:
+            return parts.main(argv[0], argv[1:])
+        return _estimate(argv)
     except BenchError as error:
         print(f"compile_guide.bench: {error}", file=sys.stderr)
         return 2
+
+
+def _estimate(argv: list[str]) -> int:
+    options = _parser().parse_args(argv)
+    options.out = options.out or FOLDER / f"{machine().id}.json"
+    done = _run(options)
     print(options.out if done else f"{options.out}: not complete yet; the same command goes on")
+    return 0
+
+
+def _merge(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("python -m compile_guide.bench merge", description="Put pieces together.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--note", default="", help="a sentence about how they ran, for the page")
+    options = parser.parse_args(argv)
+    try:
+        whole = functools.reduce(joined, map(load, options.files))
+    except (OSError, ValueError) as error:
+        raise BenchError(str(error)) from error
+    save(noted(whole, options.note), options.out)
+    print(options.out)
     return 0
 
 
@@ -61,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workload", action="append", choices=list(WORKLOADS), help="this one alone; repeatable")
     add("--estimator", action="append", choices=list(ESTIMATORS), help="this one alone; repeatable")
     add("--minutes", type=float, default=float("inf"), help="begin no round that would end later")
-    add("--out", type=Path, default=Path("docs/bench.json"), help="is continued if it exists (default: %(default)s)")
+    add("--out", type=Path, help="is continued if it exists (default: docs/bench/ID.json, ID the machine's)")
     return parser
 
 

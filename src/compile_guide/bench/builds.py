@@ -7,19 +7,28 @@ does less than any real alternative would.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import MagicMock
 
+from compile_guide import record
+from compile_guide.bench.costs import changed
+
+PACKAGE = Path(__file__).parents[1]
 RECORD = "cpu-intel-xeon-processor-mlx-0-32-4"
+MACHINES = 40
+NAMES = {"ours": "this guide", "gallery": "plain sphinx-gallery", "bare": "plain Sphinx"}
+RENDER, REBUILD, PAGE = "clean build, ", "build without a change, ", "page "
 KERNELS = Path("build", "html", ".doctrees", "kernels")
 PLAIN_CONF = """
 from pathlib import Path
@@ -50,17 +59,19 @@ class Nothing(Directive):
 def nothing(name, rawtext, text, *rest, **more): return [nodes.Text(text)], []
 
 def setup(app):
-    for name in {roles}: app.add_role(name, nothing)
-    for name in {directives}: app.add_directive(name, Nothing)
+    for name in {names}:
+        app.add_role(name, nothing)
+        app.add_directive(name, Nothing)
 """
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process with its children took, in seconds of the clock and of processors."""
+    """What one process with its children took: seconds of the clock and of processors, and its largest memory, in bytes."""
 
     wall_s: float
     cpu_s: float
+    peak: float = 0.0
 
 
 def timed(argv: list[str], folder: Path, env: dict[str, str]) -> Cost:
@@ -76,7 +87,8 @@ def timed(argv: list[str], folder: Path, env: dict[str, str]) -> Cost:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {log.read_text(encoding='utf-8', errors='replace')[-800:]}")
-    return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime)
+    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak)
 
 
 class Sources:
@@ -102,6 +114,11 @@ class Sources:
         more = ["-W", "--keep-going", "-D", f"compile_guide_record={RECORD}"] if self.way == "ours" else []
         return timed([*sphinx, *more], self.folder, self.env)
 
+    def anew(self) -> Cost:
+        """Build what was cleaned before, outside the time."""
+        self.clean()
+        return self.build()
+
     def clean(self) -> None:
         """Delete what a build left, but not MLX's kernels: building those is MLX's cost, the same for all."""
         kept = self.temp / "kept-kernels"
@@ -109,7 +126,7 @@ class Sources:
             (self.folder / KERNELS).rename(kept)
         for left in ("build/html", "docs/gallery"):
             shutil.rmtree(self.folder / left, ignore_errors=True)
-        if kept.exists():
+        if kept.exists():  # our build refuses doctrees of a build that broke off; these say that theirs ended
             (self.folder / KERNELS).parent.mkdir(parents=True)
             kept.rename(self.folder / KERNELS)
             state = {"ended": True, "made": True, "out": str(self.folder / "build" / "html")}
@@ -118,15 +135,9 @@ class Sources:
 
 def plain_conf(way: str) -> str:
     """Return the settings of a plain build: ours without what is ours."""
-    from compile_guide.site import setup
-
-    app = MagicMock()
-    app.extensions = {"sphinx_gallery.gen_gallery": None}
-    setup(app)
-    names = {
-        kind: [call.args[0] for call in getattr(app, f"add_{kind}").call_args_list] for kind in ("role", "directive")
-    }
-    return PLAIN_CONF.format(gallery=way == "gallery", roles=names["role"], directives=names["directive"])
+    ours = "".join(file.read_text(encoding="utf-8") for file in sorted(PACKAGE.glob("site/*.py")))
+    names = re.findall(r'(?:^    |add_directive\()"([a-z-]+)"[:,] [a-z]*\.?[A-Z]', ours, re.MULTILINE)
+    return PLAIN_CONF.format(gallery=way == "gallery", names=sorted(set(names)))
 
 
 def interleaved(kinds: dict[str, Callable[[], Cost]], repeats: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
@@ -140,7 +151,43 @@ def interleaved(kinds: dict[str, Callable[[], Cost]], repeats: int, seed: int = 
     return {name: tuple(seen[name]) for name in sorted(seen)}
 
 
-def ways(root: Path, folder: Path) -> Iterator[Sources]:
-    """Give the three copies; the bare one gets the pages that sphinx-gallery made as sources of its own."""
-    for way in ("ours", "gallery", "bare"):
-        yield Sources(root, folder / way, way)
+def builds(root: Path, folder: Path, repeats: int) -> dict[str, tuple[float, ...]]:
+    """Build the guide in three ways, in turn, and weigh its pages.
+
+    The first builds, which let MLX build its kernels, run side by side and don't count.
+    """
+    copies = {way: Sources(root, folder / way, way) for way in ("ours", "gallery", "bare")}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Sources.build, (copies["ours"], copies["gallery"])))
+    shutil.copytree(copies["gallery"].folder / "docs" / "gallery", copies["bare"].folder / "docs" / "gallery")
+    copies["bare"].build()
+    found = interleaved({f"{RENDER}{NAMES[way]}": copies[way].anew for way in ("ours", "gallery")}, repeats)
+    found |= interleaved({f"{REBUILD}{NAMES[way]}": copies[way].build for way in copies}, repeats)
+    return found | weights(copies["ours"])
+
+
+def weights(guide: Sources) -> dict[str, tuple[float, ...]]:
+    """Return the bytes of the heaviest pages, packed as a web server sends them, with one machine's record and with 40."""
+    found: dict[str, tuple[float, ...]] = {}
+    for machines in (1, MACHINES):
+        _fill(guide.folder / "docs" / "records", machines)
+        guide.build()
+        pages = guide.folder / "build" / "html"
+        sizes = {
+            page.relative_to(pages).as_posix(): len(gzip.compress(page.read_bytes())) for page in pages.rglob("*.html")
+        }
+        heaviest = sorted(sizes, key=lambda name: -sizes[name])[:5]
+        found |= {f"{PAGE}{name}, {machines} machines": (float(sizes[name]),) for name in heaviest}
+    return found
+
+
+def _fill(folder: Path, count: int) -> None:
+    """Leave the record shown, and ``count - 1`` of machines that don't exist, with the same numbers."""
+    shown = record.load(folder / f"{RECORD}.json")
+    for old in folder.glob("*.json"):
+        if old.stem != RECORD:
+            old.unlink()
+    for number in range(count - 1):
+        machine = changed(shown.machine, chip=f"Made-up chip {number}")
+        made = changed(shown, id=f"cpu-made-up-{number:02}", machine=machine)
+        record.save(made, folder / f"{made.id}.json")

@@ -83,6 +83,13 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: dict[str, str]
     references: tuple[Reference, ...] = ()
     series: tuple[Series, ...] = ()
+    note: str = ""
+    """What else a reader must know of how it ran, such as how many ran side by side; a sentence or nothing."""
+
+    @property
+    def place(self) -> str:
+        """Return machine and backend in a few words."""
+        return f"{self.machine['chip']}, {self.machine['backend']}"
 
     def size(self) -> int:
         """Return how many estimates there are in all."""
@@ -145,6 +152,41 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return how many intervals of all workloads hold their yardstick, and how many there are."""
         held = [one.hits(self.truth(condition, one.workload)) for one in self.of(condition, estimator, seconds)]
         return sum(hit for hit, _ in held), sum(of for _, of in held)
+
+
+def joined(one: Bench, other: Bench) -> Bench:
+    """Return the estimates of both, first those of ``one``; facts are those of ``one``, the time is the later.
+
+    Raises:
+        ValueError: they come from other machines, versions or methods.
+    """
+    if difference := differ(one, other):
+        raise ValueError(f"two benches can't be put together: the first's {difference}")
+    references = {(it.condition, it.workload): it for it in one.references}
+    for it in other.references:
+        before = one.reference(it.condition, it.workload)
+        references[it.condition, it.workload] = Reference(it.condition, it.workload, before.ratios + it.ratios)
+    series = {it.key: it for it in one.series}
+    for new in other.series:
+        old = one.find(*new.key)
+        series[new.key] = Series(*new.key, old.ratios + new.ratios, old.lows + new.lows, old.highs + new.highs)
+    return msgspec.structs.replace(
+        one, created=max(one.created, other.created), packages=one.packages | other.packages,
+        references=tuple(references.values()), series=tuple(series.values()), note=one.note or other.note,
+    )  # fmt: skip
+
+
+def noted(bench: Bench, note: str) -> Bench:
+    """Return the bench with this note, or with its own where that is empty."""
+    return msgspec.structs.replace(bench, note=note or bench.note)
+
+
+def differ(there: Bench, here: Bench) -> str | None:
+    """Say what keeps estimates of two benches apart, None if nothing does."""
+    if there.method != here.method:
+        return "estimates were made in another way"
+    facts, mine = {**there.machine, **there.packages}, {**here.machine, **here.packages}
+    return next((f"{k} is {v}, here {mine[k]}" for k, v in facts.items() if mine.get(k, v) != v), None)
 
 
 def load(file: Path) -> Bench:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from compile_guide.bench.asking import Ask, Found, disturbance
 from compile_guide.bench.estimators import METHOD, REFERENCE, RUN, SIX, combined
-from compile_guide.bench.results import DISTURBED, SCHEMA, Bench, Reference, Series, load, save
-from compile_guide.machine import machine
+from compile_guide.bench.results import DISTURBED, SCHEMA, Bench, Reference, Series, differ, joined, load, save
+from compile_guide.machine import Machine, machine
 
 OURS_SIX = "compare(), six processes"
 REFERENCE_S = 1.0
@@ -51,26 +51,20 @@ def begin(file: Path, estimators: tuple[str, ...]) -> Bench:
         there = load(file)
     except ValueError as error:
         raise BenchError(str(error)) from error
-    if other := _difference(there, here):
-        raise BenchError(f"{file} can't be continued here: {other}. Name another file with --out, or delete it")
-    packages = there.packages | here.packages
-    return Bench(SCHEMA, METHOD, here.created, here.machine, packages, there.references, there.series)
-
-
-def _difference(there: Bench, here: Bench) -> str | None:
-    """Say what keeps estimates of two benches apart, None if nothing does."""
-    if there.method != here.method:
-        return "its estimates were made in another way"
-    facts, mine = {**there.machine, **there.packages}, {**here.machine, **here.packages}
-    return next((f"its {k} is {v}, here {mine[k]}" for k, v in facts.items() if mine.get(k, v) != v), None)
+    if other := differ(there, here):
+        raise BenchError(f"{file} can't be continued here: its {other}. Name another file with --out, or delete it")
+    return joined(there, here)
 
 
 def _here(estimators: tuple[str, ...]) -> Bench:
-    facts = machine()
-    about: dict[str, str | int] = {"chip": facts.gpu or facts.chip, "cores": facts.cores, "backend": facts.backend,
-                                   "os": facts.os, "python": facts.python, "mlx": facts.mlx}  # fmt: skip
     used = {"mlx", *(DISTRIBUTIONS[name] for name in estimators if name in DISTRIBUTIONS)}
-    return Bench(SCHEMA, METHOD, now(), about, {name: version(name) for name in sorted(used)})
+    return Bench(SCHEMA, METHOD, now(), facts(machine()), {name: version(name) for name in sorted(used)})
+
+
+def facts(found: Machine) -> dict[str, str | int]:
+    """Return what the bench's files say of a machine."""
+    return {"chip": found.gpu or found.chip, "cores": found.cores, "backend": found.backend,
+            "os": found.os, "python": found.python, "mlx": found.mlx}  # fmt: skip
 
 
 def now() -> str:
@@ -131,22 +125,16 @@ def _combined(found: list[Found]) -> Found:
 
 
 def _with(bench: Bench, part: Part, found: dict[Job, Found]) -> Bench:
-    series = {one.key: one for one in bench.series}
-    references = {(one.condition, one.workload): one for one in bench.references}
+    references, series = [], []
     for (workload, estimator), one in found.items():
+        ratio, low, high = (_rounded(one[key]) for key in ("ratio", "low", "high"))
+        assert ratio is not None
         if estimator == REFERENCE:
-            key = (part.condition, workload)
-            before = references.get(key, Reference(*key)).ratios
-            references[key] = Reference(*key, (*before, float(f"{one['ratio']:.6g}")))
+            references.append(Reference(part.condition, workload, (ratio,)))
         else:
-            old = bench.find(part.condition, workload, estimator, part.seconds)
-            columns = [
-                (*a, _rounded(one[k])) for a, k in ((old.ratios, "ratio"), (old.lows, "low"), (old.highs, "high"))
-            ]
-            series[old.key] = Series(*old.key, *columns)  # type: ignore[arg-type]
-    return Bench(
-        SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references.values()), tuple(series.values())
-    )
+            series.append(Series(part.condition, workload, estimator, part.seconds, (ratio,), (low,), (high,)))
+    made = Bench(SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references), tuple(series))
+    return joined(bench, made)
 
 
 def _rounded(value: float | None) -> float | None:

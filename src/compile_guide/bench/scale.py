@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-
+import math
 import random
 import shutil
 import sys
-
 from pathlib import Path
 
 from compile_guide import record
@@ -123,3 +122,27 @@ def render(folder: Path) -> Cost:
         shutil.rmtree(folder / left, ignore_errors=True)
     argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "out", "-q", "-W", "--keep-going"]
     return timed([*argv, "-D", "compile_guide_record=made-up-00"], folder, {"MPLBACKEND": "agg"})
+
+
+def growth(folder: Path, repeats: int) -> dict[str, tuple[float, ...]]:
+    """Render every size ``repeats`` times; return wall and processor seconds and peak memory of each."""
+    found: dict[str, list[float]] = {}
+    sizes = [(scripts, records) for scripts in SCRIPTS for records in RECORDS]
+    for scripts, records in sizes:
+        make(folder / f"{scripts}-{records}", scripts, records)
+    for _ in range(repeats):
+        for scripts, records in sizes:
+            cost = render(folder / f"{scripts}-{records}")
+            for what, value in (("wall", cost.wall_s), ("processor", cost.cpu_s), ("peak", cost.peak)):
+                found.setdefault(kind(scripts, records, what), []).append(value)
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def kind(scripts: int, records: int, what: str) -> str:
+    """Return what a size's values are kept under."""
+    return f"{scripts} scripts, {records} records, {what}"
+
+
+def exponent(small: float, large: float, factor: float) -> float:
+    """Return the power of the size that a cost grows with: 1 where ``factor`` times the size costs that many times more."""
+    return math.log(large / small) / math.log(factor)
