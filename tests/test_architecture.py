@@ -59,7 +59,7 @@ OTHERS: dict[str, set[str]] = {
     "record": {"msgspec"},
     "progress": {"rich"},
     "claims": {"numpy"},  # what MLX does with NumPy's numbers
-    "site": {"cycler", "docutils", "jinja2", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
+    "site": {"cycler", "docutils", "furo", "jinja2", "matplotlib", "numpy", "sphinx", "sphinx_gallery"},
     "bench": {"matplotlib", "msgspec", "pyperf", "pytest", "rich", "torch"},  # what it is held against, where it is installed
     "__main__": {"rich"},
 }

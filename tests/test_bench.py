@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -210,18 +209,57 @@ def test_percent_keeps_two_digits(share: float | None, said: str) -> None:
     assert percent(share) == said
 
 
-def test_the_page_shows_figures_of_the_file_and_nothing_else(tmp_path: Path) -> None:
-    page = "# Bench\n\n```{bench-summary}\n```\n\n```{bench-table} bias\n:condition: disturbed\n```\n"
-    write(tmp_path, {"docs/index.md": page})
+def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# Bench\n\n```{bench-summary}\n```\n\n```{bench-table} bias\n```\n"})
     put_records(tmp_path)
-    save(make_bench(), tmp_path / "docs" / "bench.json")
+    (tmp_path / "docs" / "bench").mkdir()
+    save(make_bench(), tmp_path / "docs" / "bench" / "one.json")
     site = build(tmp_path)
     assert site.warnings == []
     said = site.text()
     assert "Test Chip, 2 cores" in said and "5 estimates of each kind, 0.5 s each" in said
-    assert "lie within 1.0 % (median over the workloads)" in said
-    assert "3.6 %, 3.6 times as much" in said
+    assert "Each workload on Test Chip, cpu" in said
     assert "+10 % ± " in said and "+0.00 % ± " in said
+    assert "Other Chip" not in said
+
+
+def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# Bench\n\n```{bench-summary}\n```\n\n```{bench-goals}\n```\n"})
+    put_records(tmp_path)
+    (tmp_path / "docs" / "bench").mkdir()
+    save(make_bench(), tmp_path / "docs" / "bench" / "one.json")
+    assert "Other Chip" not in build(tmp_path).text()
+    other = msgspec.structs.replace(
+        make_bench(), machine={**make_bench().machine, "chip": "Other Chip"}, note="Pinned."
+    )
+    save(other, tmp_path / "docs" / "bench" / "two.json")
+    said = build(tmp_path).text()
+    assert "Test Chip, 2 cores" in said and "Other Chip, 2 cores" in said and "Pinned." in said
+    (tmp_path / "docs" / "bench" / "one.json").unlink()
+    assert "Test Chip" not in build(tmp_path).text()
+
+
+def test_pieces_measured_side_by_side_are_put_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = make_bench(), make_bench()
+    two = msgspec.structs.replace(
+        two,
+        series=tuple(msgspec.structs.replace(s, workload="chain-4M") for s in two.series),
+        references=tuple(msgspec.structs.replace(r, workload="chain-4M") for r in two.references),
+    )
+    files = [tmp_path / "1.json", tmp_path / "2.json", tmp_path / "3.json"]
+    for file, bench in zip(files, (one, two, make_bench()), strict=True):
+        save(bench, file)
+    out = tmp_path / "whole.json"
+    assert command.main(["merge", *map(str, files), "--out", str(out), "--note", "In lanes."]) == 0
+    whole = load(out)
+    assert (whole.workloads(), whole.note) == (["scalar", "chain-4M"], "In lanes.")
+    assert len(whole.find("quiet", "scalar", PEER, 0.5).ratios) == 10
+    assert len(whole.find("quiet", "chain-4M", PEER, 0.5).ratios) == 5
+    assert len(whole.reference("quiet", "scalar").ratios) == 6
+    save(msgspec.structs.replace(one, packages={"mlx": "0.1"}), files[1])
+    assert command.main(["merge", *map(str, files), "--out", str(out)]) == 2
+    assert "can't be put together: the first's mlx is 0.32.4, here 0.1" in capsys.readouterr().err
+    assert load(out) == whole
 
 
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
@@ -233,9 +271,12 @@ def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "quiet", 2.0) == []
 
 
-def test_the_committed_file_holds_thirty_estimates_of_everything_that_the_page_says() -> None:
-    bench = load(ROOT / "docs" / "bench.json")
-    assert bench.method == METHOD
+FILES = sorted((ROOT / "docs" / "bench").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_a_committed_file_holds_thirty_estimates_of_everything_that_the_page_says(file: Path) -> None:
+    bench = load(file)
     assert min(len(one.ratios) for one in bench.series) >= 30
     assert {PEER, *OURS} <= set(bench.estimators())
-    assert json.loads((ROOT / "docs" / "bench.json").read_bytes())["machine"]["mlx"]
+    assert bench.machine["mlx"]

@@ -11,6 +11,7 @@ Schema history (``schema`` in the file; a file of another number is refused):
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -115,6 +116,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         if bool(self.runs) == (self.slow_call_s is not None):
             raise ValueError("an entry has either runs or slow_call_s")
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - pages ask for one entry many times on end; entries outlive the cache
     def comparison(self) -> Comparison:
         """Return the comparison with its statistics."""
         return from_dict(msgspec.to_builtins(self))
@@ -165,7 +167,7 @@ class Tables(Struct, frozen=True, forbid_unknown_fields=True):
     messages: Annotated[tuple[Message, ...], Meta(max_length=1000)] = ()
 
 
-class Record(Struct, frozen=True, forbid_unknown_fields=True):
+class Record(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One machine, one MLX version: every comparison, every claim's verdict, and the tables."""
 
     schema: int
@@ -184,9 +186,10 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what} {twice[0]} stands in it twice")
 
-    def comparison(self, name: str) -> Comparison:
-        """Return the comparison of that name; KeyError when the record has none."""
-        return {entry.name: entry for entry in self.comparisons}[name].comparison()
+    @functools.cached_property
+    def by_name(self) -> dict[str, Entry]:
+        """Every comparison's entry by name, looked up once: pages ask thousands of times."""
+        return {entry.name: entry for entry in self.comparisons}
 
 
 def with_claims(old: Record, claims: tuple[Verdict, ...], tables: Tables) -> Record:

@@ -20,6 +20,7 @@ from compile_guide.site import (
     benched,
     cards,
     comparisons,
+    costed,
     docstrings,
     drawing,
     gallery,
@@ -32,6 +33,7 @@ from compile_guide.site import (
     promises,
     published,
     roles,
+    sidebar,
     steady,
     tables,
 )
@@ -59,6 +61,7 @@ DIRECTIVES = {
     "bench-table": benched.BenchTable,
     "bench-summary": benched.BenchSummary,
     "bench-goals": benched.BenchGoals,
+    "bench-cost": costed.BenchCost,
     "promises": promises.Promises,
     "promises-run": promises.PromisesRun,
 }
@@ -113,6 +116,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
     app.add_config_value("compile_guide_copy", "python -m compile_guide copy {name} FOLDER", "env", str)
     steady.setup(app)
+    sidebar.setup(app)
     nodes.setup(app)
     drawing.setup(app)
     plain.setup(app)
@@ -123,6 +127,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.add_directive(name, directive)
     app.connect("config-inited", _settle_record)
     app.connect("env-get-outdated", _outdated)
+    app.connect("env-get-outdated", benched.outdated)
     app.connect("env-purge-doc", _purge)
     app.connect("env-merge-info", _merge)
     app.connect("env-updated", _updated)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.bench.estimators import ESTIMATORS
 from compile_guide.bench.results import CONDITIONS, Bench, Series, load
-from compile_guide.site.nodes import Cell, paragraph, table, text
+from compile_guide.site.nodes import Cell, folded, paragraph, table
 
 OURS = ("compare(), six processes", "compare(), one process")
 CONDITION_WORDS = {"quiet": "nothing else runs", "disturbed": "a neighbor burns one core, on and off"}
+Case = tuple[str, float]
+"""A condition and the seconds that an estimate may take."""
 WORDS = {
     "spread": "Interquartile range of the estimates, as a share of their median",
     "deviation": "Standard deviation of the estimates, as a share of their mean",
@@ -32,52 +35,105 @@ def percent(share: float | None, *, signed: bool = False) -> str:
     return f"{100 * share:{'+' if signed else ''}.{digits}f} %"
 
 
-class BenchDirective(SphinxDirective):
-    """A directive over ``bench.json``; its page is read again when that changes."""
+FOLDER = "bench"
 
-    def bench(self) -> Bench:
-        """Return what the file holds.
+
+def listed(env: BuildEnvironment, folder: str) -> list[Path]:
+    """Return a folder's files, and keep in mind that the page being read shows just these."""
+    files = sorted((Path(env.srcdir) / folder).glob("*.json"))
+    env.metadata[env.docname][f"{LISTED}{folder}"] = " ".join(file.name for file in files)
+    return files
+
+
+LISTED = "compile-guide-files-of-"
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Return the pages that show a folder's files when one came or went; a changed one Sphinx sees by itself."""
+    found = []
+    for page, noted in env.metadata.items():
+        for key, names in noted.items():
+            if str(key).startswith(LISTED):
+                folder = Path(env.srcdir) / str(key).removeprefix(LISTED)
+                found += [page] * (names != " ".join(sorted(file.name for file in folder.glob("*.json"))))
+    return found
+
+
+class BenchDirective(SphinxDirective):
+    """A directive over the files of ``bench/``, one a machine; its page is read again when one of them changes."""
+
+    def benches(self) -> list[Bench]:
+        """Return what the files hold, in the order of their names.
 
         Raises:
-            ExtensionError: the file is missing or broken.
+            ExtensionError: a file is broken, or there is none.
         """
-        file = Path(self.env.srcdir) / "bench.json"
-        self.env.note_dependency(file)
+        files = listed(self.env, FOLDER)
+        for file in files:
+            self.env.note_dependency(file)
         try:
-            return load(file)
+            found = [load(file) for file in files]
         except (OSError, ValueError) as error:
             raise ExtensionError(f"{self.env.docname}: {error}") from error
+        if not found:
+            raise ExtensionError(f"{self.env.docname}: docs/{FOLDER} holds no bench: make one with 'nox -s bench'")
+        return found
+
+
+def cases(bench: Bench) -> list[Case]:
+    """Return the conditions and seconds of which there are estimates enough for a spread."""
+    there = {(one.condition, one.seconds) for one in bench.series if len(one.ratios) > 1}
+    return sorted(there, key=lambda case: (case[1], CONDITIONS.index(case[0])))
+
+
+def case_words(case: Case) -> str:
+    """Return "quiet, 0.5 s"."""
+    return f"{case[0]}, {case[1]:g} s"
 
 
 class BenchTable(BenchDirective):
-    """``bench-table``: one figure (spread, deviation, bias, coverage) of every estimator on every workload."""
+    """``bench-table``: one figure (spread, deviation, bias, coverage) of every estimator, for each machine."""
 
     required_arguments = 1
-    option_spec: ClassVar[dict[str, Any]] = {
-        "condition": lambda value: directives.choice(value, CONDITIONS),
-    }
 
     def run(self) -> list[nodes.Node]:
-        """Return a table for each number of seconds that was measured in this condition."""
+        """Return for each machine a table over all workloads, and the workloads' own, folded."""
         figure = directives.choice(self.arguments[0], tuple(WORDS))
-        bench, condition = self.bench(), self.options.get("condition", CONDITIONS[0])
-        return [
-            _table(bench, figure, condition, seconds) for seconds in bench.budgets() if _any(bench, condition, seconds)
-        ]
+        made: list[nodes.Node] = []
+        for bench in self.benches():
+            each = [_table(bench, figure, case) for case in cases(bench)]
+            made += [overview(bench, figure), folded(f"Each workload on {bench.place}", *each)]
+        return made
 
 
-def _any(bench: Bench, condition: str, seconds: float) -> bool:
-    return any((one.condition, one.seconds) == (condition, seconds) and len(one.ratios) > 1 for one in bench.series)
+def overview(bench: Bench, figure: str) -> nodes.table:
+    """Return a row for each estimator, a column for each case: the median over the workloads, or all intervals together."""
+    rows: list[list[Cell]] = []
+    for estimator in bench.estimators():
+        cells = [_typical(bench, figure, estimator, case) for case in cases(bench)]
+        if any(cell != "—" for cell in cells):
+            rows.append([estimator, *cells])
+    over = "all workloads together" if figure == "coverage" else "the median over the workloads"
+    header = [case_words(case) for case in cases(bench)]
+    caption = f"{WORDS[figure]}; {over}; {bench.place}"
+    return table(["Estimator", *header], rows, numbers=header, caption=caption)
 
 
-def _table(bench: Bench, figure: str, condition: str, seconds: float) -> nodes.table:
+def _typical(bench: Bench, figure: str, estimator: str, case: Case) -> str:
+    if figure == "coverage":
+        held, of = bench.hits(case[0], estimator, case[1])
+        return f"{percent(held / of)} of {of}" if of else "—"
+    return percent(bench.typical(case[0], estimator, case[1], figure))
+
+
+def _table(bench: Bench, figure: str, case: Case) -> nodes.table:
     rows: list[list[Cell]] = []
     workloads = bench.workloads()
     for estimator in bench.estimators():
-        found = {one.workload: _said(bench, figure, one) for one in bench.of(condition, estimator, seconds)}
+        found = {one.workload: _said(bench, figure, one) for one in bench.of(case[0], estimator, case[1])}
         if any(value != "—" for value in found.values()):
             rows.append([estimator, *(found.get(name, "—") for name in workloads)])
-    caption = f"{WORDS[figure]}; {CONDITION_WORDS[condition]}; {seconds:g} s an estimate"
+    caption = f"{WORDS[figure]}; {CONDITION_WORDS[case[0]]}; {case[1]:g} s an estimate"
     return table(["Estimator", *workloads], rows, numbers=workloads, caption=caption)
 
 
@@ -92,56 +148,39 @@ def _said(bench: Bench, figure: str, one: Series) -> str:
 
 
 class BenchSummary(BenchDirective):
-    """``bench-summary``: where it ran, and how our estimator's spread stands to the others' in a sentence each."""
+    """``bench-summary``: where it ran, with what, how often."""
 
     def run(self) -> list[nodes.Node]:
-        """Return one paragraph about the run and one for each condition and number of seconds."""
-        bench = self.bench()
-        cases = [(c, s) for s in bench.budgets() for c in CONDITIONS if _any(bench, c, s)]
-        return [self._setup(bench), *(paragraph(*_compared(bench, *case)) for case in cases)]
-
-    @staticmethod
-    def _setup(bench: Bench) -> nodes.paragraph:
-        counts = sorted({len(one.ratios) for one in bench.series})
-        repeats = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-        used = ", ".join(f"{name} {version}" for name, version in bench.packages.items())
-        where = f"{bench.machine['chip']}, {bench.machine['cores']} cores, MLX's {bench.machine['backend']} backend"
-        missing = [name for name in ESTIMATORS if name not in bench.estimators()]
-        said = (
-            f"Measured until {bench.created[:10]} on {where}, with {used}: {repeats} estimates of each kind, "
-            f"{' and '.join(f'{seconds:g} s' for seconds in bench.budgets())} each, in an order drawn anew each time."
-            + (f" Not run this time: {', '.join(missing)}." if missing else "")
-        )
-        return paragraph(said, classes=["measured-on"])
+        """Return one paragraph for each machine."""
+        return [paragraph(setting(bench), classes=["measured-on"]) for bench in self.benches()]
 
 
-def _compared(bench: Bench, condition: str, seconds: float) -> list[nodes.Node]:
-    """Say how our spread compares with each other estimator's: medians over the workloads, and the ratio of the two."""
-    found = {name: bench.typical(condition, name, seconds, "spread") for name in bench.estimators()}
-    spread = {name: value for name, value in found.items() if value is not None}
-    ours = spread.get(OURS[0])
-    if not ours:
-        return [text(f"When {CONDITION_WORDS[condition]}, with {seconds:g} s: not measured yet.")]
-    others = sorted((value, name) for name, value in spread.items() if name not in OURS)
-    said = (
-        f"When {CONDITION_WORDS[condition]}, half of the estimates of {OURS[0]}, in {seconds:g} s lie within "
-        f"{percent(ours)} (median over the workloads)."
+def setting(bench: Bench) -> str:
+    """Say of one file where it was measured, with which versions, and how often."""
+    counts = sorted({len(one.ratios) for one in bench.series})
+    repeats = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    used = ", ".join(f"{name} {version}" for name, version in bench.packages.items())
+    where = f"{bench.machine['chip']}, {bench.machine['cores']} cores, MLX's {bench.machine['backend']} backend"
+    missing = [name for name in ESTIMATORS if name not in bench.estimators()]
+    return (
+        f"Measured until {bench.created[:10]} on {where}, with {used}: {repeats} estimates of each kind, "
+        f"{' and '.join(f'{seconds:g} s' for seconds in bench.budgets())} each, in an order drawn anew each time."
+        + (f" Not run there: {', '.join(missing)}." if missing else "")
+        + (f" {bench.note}" if bench.note else "")
     )
-    each = "; ".join(f"{name}: {percent(value)}, {value / ours:.2g} times as much" for value, name in others)
-    return [text(f"{said} The others: {each}.")]
 
 
 class BenchGoals(BenchDirective):
     """``bench-goals``: what was wanted, what was seen, and whether that is enough, one row a goal and case."""
 
     def run(self) -> list[nodes.Node]:
-        """Return one table."""
-        bench = self.bench()
-        cases = [(c, s) for s in bench.budgets() for c in CONDITIONS if _any(bench, c, s)]
-        rows = [[f"{CONDITION_WORDS[c]}, {s:g} s", *row] for c, s in cases for row in goals(bench, c, s)]
-        return [
-            table(["When", "Wanted", "Seen", "Met"], rows, caption="What we wanted of our estimator, six processes")
-        ]
+        """Return a table for each machine."""
+        made: list[nodes.Node] = []
+        for bench in self.benches():
+            rows = [[case_words(case), *row] for case in cases(bench) for row in goals(bench, *case)]
+            caption = f"What we wanted of {OURS[0]}, and what was seen; {bench.place}"
+            made += [table(["When", "Wanted", "Seen", "Met"], rows, caption=caption)] if rows else []
+        return made
 
 
 SPREAD_GOAL = {"quiet": 1.0, "disturbed": 0.5}

@@ -85,7 +85,7 @@ def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: floa
 
 def lacking(names: Sequence[str], shelf: Shelf, examples: Path) -> dict[str, Comparison]:
     """Return what stands for comparisons that the record shown lacks: only a note that it does."""
-    anywhere = {entry.name for record in shelf.records for entry in record.comparisons}
+    anywhere = {name for name in names if any(name in record.by_name for record in shelf.records)}
     words = {name: UNMEASURED if shelf.unmeasured(name, examples) else ABSENT for name in names}
     return {name: Comparison(name, note=word) for name, word in words.items() if name in anywhere or word == UNMEASURED}
 
@@ -94,7 +94,7 @@ def by_machine(names: Sequence[str], shelf: Shelf, examples: Path) -> list[Panel
     """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
     panels: list[Panel] = []
     for record in in_order(shelf):
-        known = {entry.name: entry.comparison() for entry in record.comparisons}
+        known = {name: record.by_name[name].comparison() for name in names if name in record.by_name}
         if record is shelf.shown:
             known = lacking(names, shelf, examples) | known
         found = [known[name] for name in names if name in known]
@@ -108,7 +108,7 @@ def facts_by_machine(name: str, shelf: Shelf, examples: Path) -> list[Panel]:
     """Return a panel for each machine that has the comparison, with all there is to say of it."""
     panels: list[Panel] = []
     for record in in_order(shelf):
-        if found := next((entry for entry in record.comparisons if entry.name == name), None):
+        if found := record.by_name.get(name):
             panels.append((record, [_named(name), facts_table(found.comparison())]))
     if panels and shelf.shown and panels[0][0] is not shelf.shown:
         words = lacking([name], shelf, examples)[name].note
@@ -134,7 +134,7 @@ def facts_table(comparison: Comparison) -> nodes.table:
 
 def side_by_side(name: str, shelf: Shelf) -> nodes.Element | None:
     """Return one comparison on every machine, chart and table, folded; None when a single machine has it."""
-    found = [(record, entry) for record in in_order(shelf) for entry in record.comparisons if entry.name == name]
+    found = [(record, entry) for record in in_order(shelf) if (entry := record.by_name.get(name))]
     if len(found) < 2:
         return None
     compared = [(record, entry.comparison()) for record, entry in found]
@@ -211,7 +211,7 @@ class Headline(RecordsDirective):
         return [switch(panels, titled=False, classes=["guide-quiet"])] if panels else []
 
     def _tiles(self, record: Record, lines: list[list[str]], shelf: Shelf) -> list[nodes.Node]:
-        known = {entry.name: entry for entry in record.comparisons}
+        known = record.by_name
         tiles: list[nodes.Node] = []
         for names, label, page in lines:
             found = [known[name].comparison() for name in names.split() if name in known]

@@ -52,7 +52,7 @@ def measured(name: str, say: Callable[[Comparison], str]) -> Callable[[Record], 
     """Return what is asked of a record: a number of one comparison, None where it has no such comparison."""
 
     def of(record: Record) -> str | None:
-        entry = next((entry for entry in record.comparisons if entry.name == name), None)
+        entry = record.by_name.get(name)
         return say(entry.comparison()) if entry else None
 
     return of

@@ -33,7 +33,7 @@ class Shelf:
         """
         if self.shown is None:
             return False
-        owners = {entry.example for one in self.records for entry in one.comparisons if entry.name == name}
+        owners = {entry.example for one in self.records if (entry := one.by_name.get(name))}
         if owners:
             return not owners & {entry.example for entry in self.shown.comparisons}
         asked = generated / NOT_YET

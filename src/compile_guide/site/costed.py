@@ -1,0 +1,143 @@
+"""The directive ``bench-cost``: what timing a call, building, recording and growing cost, for each machine measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+from compile_guide.bench.builds import NAMES
+from compile_guide.bench.costs import PARTS, Part, load
+from compile_guide.bench.harness import BARE
+from compile_guide.bench.recording import KERNELS, MEASURING, WALL
+from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
+from compile_guide.site.benched import FOLDER, listed, percent
+from compile_guide.site.nodes import Cell, paragraph, table
+from compile_guide.timing import format_bytes, format_time
+
+
+class BenchCost(SphinxDirective):
+    """``bench-cost``: one part (harness, builds, record, scale), tables for each machine that has measured it."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return where and how it was measured and what was seen; one sentence where nobody has measured it."""
+        name = directives.choice(self.arguments[0], PARTS)
+        files = listed(self.env, f"{FOLDER}/costs")
+        for file in files:
+            self.env.note_dependency(file)
+        found = [part for part in self._parts(files, name) if part]
+        made: list[nodes.Node] = []
+        for part in found:
+            made += [paragraph(setting(part), classes=["measured-on"]), *SHOW[name](part)]
+        return made or [paragraph("Not measured yet.")]
+
+    def _parts(self, files: list[Path], name: str) -> list[Part | None]:
+        try:
+            return [load(file).parts.get(name) for file in files]
+        except (OSError, ValueError) as error:
+            raise ExtensionError(f"{self.env.docname}: {error}") from error
+
+
+def setting(part: Part) -> str:
+    """Say where a part was measured, with what, how often."""
+    used = ", ".join(f"{name} {version}" for name, version in part.packages.items())
+    counts = sorted({len(values) for values in part.values.values()})
+    repeats = f"{counts[-1]} repeat{'' if counts[-1] == 1 else 's'}"
+    where = f"{part.machine['chip']}, {part.machine['cores']} cores, Python {part.machine['python']}"
+    return f"Measured {part.created[:10]} on {where}, with {used}: {repeats} of each, in turn; the median, and in parentheses what half of the repeats lie between."
+
+
+def spread(part: Part, name: str, say: Callable[[float], str]) -> str:
+    """Return a median with its quartiles."""
+    low, high = part.quartiles(name)
+    return f"{say(part.median(name))} ({say(low)} – {say(high)})"
+
+
+def ratio_words(found: tuple[float, float, float]) -> str:
+    """Return "1.05 (1.04 – 1.07)"."""
+    return f"{found[0]:.2f} ({found[1]:.2f} – {found[2]:.2f})"
+
+
+def show_harness(part: Part) -> list[nodes.Node]:
+    """Return the table of one call's cost."""
+    rows: list[list[Cell]] = []
+    for name in part.values:
+        beyond = [value - other for value, other in zip(part.values[name], part.values[BARE], strict=True)]
+        made = Part(part.created, part.machine, part.packages, {"": tuple(beyond)})
+        rows.append([name, spread(part, name, nanoseconds), "—" if name == BARE else spread(made, "", nanoseconds)])
+    header = ["Timed by", "A call takes", "beyond the loop by hand"]
+    return [table(header, rows, numbers=header[1:], caption="What timing adds to a call")]
+
+
+def nanoseconds(seconds: float) -> str:
+    """Return whole nanoseconds."""
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def show_builds(part: Part) -> list[nodes.Node]:
+    """Return the tables of builds and of page weights."""
+    rows: list[list[Cell]] = []
+    kinds = sorted({name.rpartition(", ")[0] for name in part.values if name.endswith(", wall")})
+    for one in kinds:
+        case = one.rpartition(", ")[0]
+        others = [other for other in kinds if other.startswith(f"{case}, ") and other.endswith(NAMES["ours"])]
+        cells = [spread(part, f"{one}, {what}", format_time) for what in ("wall", "processor")]
+        against = [ratio_words(part.ratio(f"{others[0]}, {what}", f"{one}, {what}")) for what in ("wall", "processor")]
+        rows.append([one, *cells, *(["—", "—"] if one in others else against)])
+    header = ["Build", "On the clock", "Processor", "Ours / this, clock", "Ours / this, processor"]
+    weights = [
+        [name.removeprefix("page "), format_bytes(part.median(name))]
+        for name in part.values
+        if name.startswith("page ")
+    ]
+    return [
+        table(header, rows, numbers=header[1:], caption="What a build takes, and how many times that ours takes"),
+        table(["Page", "Packed"], weights, numbers=["Packed"], caption="The heaviest pages, packed by gzip"),
+    ]
+
+
+def show_record(part: Part) -> list[nodes.Node]:
+    """Return the table of where the time of recording goes."""
+    whole = part.median(WALL)
+    rows: list[list[Cell]] = [
+        [name, spread(part, name, format_time), percent(part.median(name) / whole)]
+        for name in part.values
+        if name != WALL
+    ]
+    rows.append(
+        ["together, measuring and the compiler", "", percent((part.median(MEASURING) + part.median(KERNELS)) / whole)]
+    )
+    return [
+        table(["Part", "Time", "Share"], rows, numbers=["Time", "Share"], caption="Where the time of recording goes")
+    ]
+
+
+def show_scale(part: Part) -> list[nodes.Node]:
+    """Return a table each for time and memory: scripts down, records across, and the powers they grow with."""
+    made: list[nodes.Node] = []
+    for what, word, say in (("processor", "Processor time", format_time), ("peak", "Largest memory", format_bytes)):
+        rows = [[str(n), *(say(part.median(kind(n, m, what))) for m in RECORDS)] for n in SCRIPTS]
+        for small, large in pairwise(SCRIPTS):
+            powers = [
+                exponent(part.median(kind(small, m, what)), part.median(kind(large, m, what)), large / small)
+                for m in RECORDS
+            ]
+            rows.append([f"exponent, {small} to {large} scripts", *(f"{power:.2f}" for power in powers)])
+        header = ["Scripts", *(f"{m} record{'' if m == 1 else 's'}" for m in RECORDS)]
+        made.append(table(header, rows, numbers=header[1:], caption=f"{word} of a clean build of a made-up gallery"))
+    return made
+
+
+SHOW: dict[str, Callable[[Part], list[nodes.Node]]] = {
+    "harness": show_harness,
+    "builds": show_builds,
+    "record": show_record,
+    "scale": show_scale,
+}
