@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from conftest import make_entry, make_record
 from site_builds import build, put_records, write
 
 from compile_guide import timing
@@ -260,6 +261,21 @@ def test_pieces_measured_side_by_side_are_put_together(tmp_path: Path, capsys: p
     assert command.main(["merge", *map(str, files), "--out", str(out)]) == 2
     assert "can't be put together: the first's mlx is 0.32.4, here 0.1" in capsys.readouterr().err
     assert load(out) == whole
+
+
+def test_shares_of_a_copy_are_shown_for_what_moves_enough(tmp_path: Path) -> None:
+    run = make_entry("large").runs[0]
+    runs = tuple(
+        msgspec.structs.replace(run, baseline_s=(s * 2,), candidate_s=(s,), copy_bandwidth=2e9) for s in (0.01, 0.0125)
+    )
+    large = msgspec.structs.replace(make_entry("large"), runs=runs, bytes_moved=10_000_000)
+    small = msgspec.structs.replace(make_entry("small"), runs=runs, bytes_moved=9_999_999)
+    write(tmp_path, {"docs/index.md": "# Shares\n\n```{copy-shares}\n```\n"})
+    put_records(tmp_path, make_record(comparisons=(large, small)))
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert "large 10.0 MB 2.0 GB/s 22% (20% – 25%) 45% (40% – 50%)" in site.text()
+    assert "small" not in site.text()
 
 
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:

@@ -33,6 +33,7 @@ from compile_guide.site import (
     promises,
     published,
     roles,
+    shares,
     sidebar,
     steady,
     tables,
@@ -62,6 +63,7 @@ DIRECTIVES = {
     "bench-summary": benched.BenchSummary,
     "bench-goals": benched.BenchGoals,
     "bench-cost": costed.BenchCost,
+    "copy-shares": shares.CopyShares,
     "promises": promises.Promises,
     "promises-run": promises.PromisesRun,
 }
