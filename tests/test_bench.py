@@ -219,7 +219,7 @@ def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) ->
     assert site.warnings == []
     said = site.text()
     assert "Test Chip, 2 cores" in said and "5 estimates of each kind, 0.5 s each" in said
-    assert "Each workload on Test Chip, cpu" in said
+    assert "Each workload on Test Chip, CPU backend" in said
     assert "+10 % ± " in said and "+0.00 % ± " in said
     assert "Other Chip" not in said
 

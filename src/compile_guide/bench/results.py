@@ -89,7 +89,8 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def place(self) -> str:
         """Return machine and backend in a few words."""
-        return f"{self.machine['chip']}, {self.machine['backend']}"
+        backend = str(self.machine["backend"])
+        return f"{self.machine['chip']}, {'Metal' if backend == 'metal' else backend.upper()} backend"
 
     def size(self) -> int:
         """Return how many estimates there are in all."""

@@ -1,0 +1,137 @@
+"""What measuring, building and recording cost: how it is measured, its file, and what the page shows of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from site_builds import build, put_records, write
+
+from compile_guide.bench import __main__ as command
+from compile_guide.bench import builds, recording, scale
+from compile_guide.bench.builds import NAMES, Cost
+from compile_guide.bench.costs import PARTS, Part, load, put
+from compile_guide.bench.harness import BARE, OURS, harness
+
+ROOT = Path(__file__).parents[1]
+MACHINE: dict[str, str | int] = {"chip": "Test Chip", "cores": 2, "backend": "cpu", "python": "3.12.0"}
+
+
+def part(**values: tuple[float, ...]) -> Part:
+    return Part("2026-11-22T00:00:00Z", MACHINE, {"mlx": "0.32.4"}, {k.replace("_", " "): v for k, v in values.items()})
+
+
+def test_a_part_takes_the_place_of_an_older_one_and_leaves_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "costs" / "one.json"
+    put(file, "scale", part(a=(1.0,)))
+    put(file, "harness", part(b=(2.0,)))
+    put(file, "scale", part(a=(3.0, 5.0)))
+    found = load(file)
+    assert list(found.parts) == ["harness", "scale"]
+    assert found.parts["scale"].median("a") == 4.0
+    assert [one.name for one in file.parent.iterdir()] == ["one.json"]
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "one.json"
+    file.write_text('{"schema": 1, "parts": {"scale": {}}}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"one\.json: .*created.*nox -s bench -- harness"):
+        load(file)
+
+
+def test_a_ratio_is_taken_run_by_run() -> None:
+    found = part(ours=(2.0, 4.0, 12.0), theirs=(1.0, 2.0, 4.0)).ratio("ours", "theirs")
+    assert found == (2.0, 2.0, 2.5)
+
+
+def test_a_timed_call_costs_less_than_a_fifth_of_a_microsecond(tmp_path: Path) -> None:
+    assert command.main(["harness", "--repeats", "3", "--out", str(tmp_path / "one.json")]) == 0
+    found = load(tmp_path / "one.json").parts["harness"]
+    best = {name: min(values) for name, values in found.values.items()}  # the tests' neighbors make the others longer
+    assert best[OURS] - best[BARE] < 0.2e-6
+    assert len(best) == 3 and found.machine["python"] == sys.version.split()[0]
+
+
+def test_time_within_a_part_is_not_counted_for_the_part_around_it() -> None:
+    watch = recording.Watch()
+    inner = watch.within("inner", lambda: time.sleep(0.05))
+
+    def both() -> None:
+        inner()
+        time.sleep(0.02)
+
+    watch.within("outer", both)()
+    assert watch.seconds["inner"] >= 0.05
+    assert 0.02 <= watch.seconds["outer"] < watch.seconds["inner"]
+
+
+def test_kinds_of_builds_take_turns() -> None:
+    order: list[str] = []
+
+    def kind(name: str, seconds: float) -> Cost:
+        order.append(name)
+        return Cost(seconds, 2 * seconds)
+
+    found = builds.interleaved({"a": lambda: kind("a", 1.0), "b": lambda: kind("b", 3.0)}, 4)
+    assert [sorted(order[n : n + 2]) for n in range(0, 8, 2)] == [["a", "b"]] * 4
+    assert found["b, wall"] == (3.0,) * 4 and found["a, processor"] == (2.0,) * 4
+
+
+def test_a_plain_build_knows_the_names_of_all_roles_and_directives() -> None:
+    from compile_guide.site import DIRECTIVES, ROLES
+
+    conf = builds.plain_conf("gallery")
+    assert all(f"'{name}'" in conf for name in (*ROLES, *DIRECTIVES, "examples", "graph", "diagram"))
+    compile(conf, "conf.py", "exec")
+
+
+def test_a_made_up_guide_is_rendered_with_its_numbers(tmp_path: Path) -> None:
+    scale.make(tmp_path, 3, 2)
+    cost = scale.render(tmp_path)
+    page = (tmp_path / "out" / "gallery" / "topic000" / "example_0002.html").read_text(encoding="utf-8")
+    assert "Made-up chip 0" in page and "Made-up chip 1" in page and "not measured" not in page
+    assert cost.cpu_s > 0 and cost.peak > 10e6
+
+
+def test_an_exponent_is_one_where_twice_the_size_costs_twice() -> None:
+    assert scale.exponent(3.0, 12.0, 4) == pytest.approx(1)
+    assert scale.exponent(1.0, 16.0, 4) == pytest.approx(2)
+
+
+def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: Path) -> None:
+    directives = "\n\n".join(f"```{{bench-cost}} {name}\n```" for name in PARTS)
+    write(tmp_path, {"docs/index.md": f"# Costs\n\n{directives}\n"})
+    put_records(tmp_path)
+    file = tmp_path / "docs" / "bench" / "costs" / "one.json"
+    assert build(tmp_path).text().count("Not measured yet.") == len(PARTS)
+    put(file, "harness", Part("2026-11-22", MACHINE, {}, {BARE: (1e-7, 1e-7, 1e-7), "ours": (2e-7, 2.2e-7, 2.4e-7)}))
+    case = {
+        f"{builds.RENDER}{name}, {what}": (n + 2.0,)
+        for n, name in enumerate(NAMES.values())
+        for what in ("wall", "processor")
+    }
+    put(file, "builds", Part("2026-11-22", MACHINE, {}, {**case, "page index.html, 40 machines": (25_000.0,)}))
+    watched = {recording.MEASURING: (8.0,), recording.KERNELS: (1.0,), recording.REST: (1.0,), recording.WALL: (10.0,)}
+    put(file, "record", Part("2026-11-22", MACHINE, {}, watched))
+    grown = {
+        scale.kind(n, m, w): (float(n * m),)
+        for n in scale.SCRIPTS
+        for m in scale.RECORDS
+        for w in ("wall", "processor", "peak")
+    }
+    put(file, "scale", Part("2026-11-22", MACHINE, {}, grown))
+    site = build(tmp_path)
+    assert site.warnings == []
+    said = site.text()
+    assert "ours 220 ns (210 ns – 230 ns) 120 ns (110 ns – 130 ns)" in said
+    assert "clean build, plain sphinx-gallery" in said and "0.67 (0.67 – 0.67)" in said
+    assert "index.html, 40 machines 25.0 kB" in said
+    assert "together, measuring and the compiler 90 %" in said
+    assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in said
+    assert "Not measured yet." not in said
+
+
+def test_harness_times_every_kind_as_often() -> None:
+    assert {len(values) for values in harness(2).values()} == {2}
