@@ -149,9 +149,10 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             values = [getattr(one, figure) for one in found]
         return statistics.median(values) if values else None
 
-    def hits(self, condition: str, estimator: str, seconds: float) -> tuple[int, int]:
-        """Return how many intervals of all workloads hold their yardstick, and how many there are."""
-        held = [one.hits(self.truth(condition, one.workload)) for one in self.of(condition, estimator, seconds)]
+    def hits(self, condition: str, estimator: str, seconds: float, *, own: bool = False) -> tuple[int, int]:
+        """Return how many intervals of all workloads hold their yardstick, or their ``own`` center, and how many there are."""
+        found = self.of(condition, estimator, seconds)
+        held = [one.hits(one.center if own else self.truth(condition, one.workload)) for one in found]
         return sum(hit for hit, _ in held), sum(of for _, of in held)
 
 

@@ -24,6 +24,7 @@ WORDS = {
     "deviation": "Standard deviation of the estimates, as a share of their mean",
     "bias": "How far the median estimate is from the yardstick, with its standard error",
     "coverage": "Share of the intervals that hold the yardstick's ratio",
+    "agreement": "Share of the intervals that hold the median of all estimates of their kind",
 }
 
 
@@ -92,7 +93,7 @@ def case_words(case: Case) -> str:
 
 
 class BenchTable(BenchDirective):
-    """``bench-table``: one figure (spread, deviation, bias, coverage) of every estimator, for each machine."""
+    """``bench-table``: one figure (spread, deviation, bias, coverage, agreement) of every estimator, for each machine."""
 
     required_arguments = 1
 
@@ -113,15 +114,15 @@ def overview(bench: Bench, figure: str) -> nodes.table:
         cells = [_typical(bench, figure, estimator, case) for case in cases(bench)]
         if any(cell != "—" for cell in cells):
             rows.append([estimator, *cells])
-    over = "all workloads together" if figure == "coverage" else "the median over the workloads"
+    over = "all workloads together" if figure in ("coverage", "agreement") else "the median over the workloads"
     header = [case_words(case) for case in cases(bench)]
     caption = f"{WORDS[figure]}; {over}; {bench.place}"
     return table(["Estimator", *header], rows, numbers=header, caption=caption)
 
 
 def _typical(bench: Bench, figure: str, estimator: str, case: Case) -> str:
-    if figure == "coverage":
-        held, of = bench.hits(case[0], estimator, case[1])
+    if figure in ("coverage", "agreement"):
+        held, of = bench.hits(case[0], estimator, case[1], own=figure == "agreement")
         return f"{percent(held / of)} of {of}" if of else "—"
     return percent(bench.typical(case[0], estimator, case[1], figure))
 
@@ -142,8 +143,8 @@ def _said(bench: Bench, figure: str, one: Series) -> str:
         return (
             f"{percent(one.bias(bench.truth(one.condition, one.workload)), signed=True)} ± {percent(bench.doubt(one))}"
         )
-    if figure == "coverage":
-        return percent(one.coverage(bench.truth(one.condition, one.workload)))
+    if figure in ("coverage", "agreement"):
+        return percent(one.coverage(one.center if figure == "agreement" else bench.truth(one.condition, one.workload)))
     return percent(float(getattr(one, figure)))
 
 
