@@ -351,7 +351,7 @@ def browser(session: nox.Session) -> None:
 def live(session: nox.Session) -> None:
     """Serve the site on this machine, and build it again and reload it whenever a file changes."""
     chosen = parse(session.posargs, passes_on=True)
-    need_compiler()
+    need_tools(chosen.mlx)
     shown = record_to_show(chosen.mlx)
     python = environment(session, chosen.mlx, "docs", "live")
     watched = [argument for name in ("gallery", "src", "conf.py") for argument in ("--watch", name)]
