@@ -4,9 +4,8 @@ Schema history (``schema`` in the file; a file of another number is refused):
 
 1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims, and three tables:
    functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
-   Since 0.2 a run may say ``built``; records without it are as good as before.
-   Since 0.2 a machine may say ``gpu_cores`` and ``low_power``; records without them are as good as before.
-   Since 0.2 an entry may say ``others`` and ``throttled``; records without it are as good as before.
+   Since 0.2 a run may say ``built``, a machine ``gpu_cores`` and ``low_power``, an entry ``others`` and ``throttled``;
+   records without them are as good as before.
 """
 
 from __future__ import annotations
@@ -183,7 +182,7 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def __post_init__(self) -> None:
         """Refuse a name or a claim that stands in the record twice."""
         for what, names in (("comparison", [c.name for c in self.comparisons]), ("claim", [c.id for c in self.claims])):
-            if twice := sorted({name for name in names if names.count(name) > 1}):
+            if twice := sorted(name for name, count in Counter(names).items() if count > 1):
                 raise ValueError(f"{what} {twice[0]} stands in it twice")
 
     @functools.cached_property
@@ -240,7 +239,8 @@ def parse(raw: bytes, name: str = "record") -> Record:
         problem = f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
     except ValueError as error:  # RecordError, msgspec.ValidationError, and int() of too many digits
         problem = str(error)
-    raise RecordError(f"{name}: {_one_line(problem)}") from None
+    readable = re.sub(r"[^\x20-\x7e]+", "?", problem)[:300]  # a hostile file may be quoted in it
+    raise RecordError(f"{name}: {readable}") from None
 
 
 def json_schema() -> dict[str, Any]:
@@ -259,11 +259,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> Any:
     raise RecordError(f"{name} isn't a number that JSON knows")
-
-
-def _one_line(text: str) -> str:
-    """Keep an error readable when a hostile file is quoted in it."""
-    return re.sub(r"[^\x20-\x7e]+", "?", text)[:300]
 
 
 def dump(record: Record) -> bytes:
