@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -76,8 +75,8 @@ def ended(process: BaseProcess) -> int:
 
 
 def broken_off(process: BaseProcess, after_s: float, how: signal.Signals) -> int:
-    """Send a signal after so many seconds, and return the exit status."""
-    time.sleep(after_s)
+    """Send a signal after so many seconds, or wait for an earlier end, and return the exit status."""
+    process.join(after_s)
     if process.pid is not None and process.is_alive():
         os.kill(process.pid, how)
     return ended(process)
