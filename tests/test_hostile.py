@@ -159,7 +159,7 @@ PAGES = {
     "tables": "# T\n\n```{comparison} gelu\n```\n\n```{headline}\ngelu | GELU\n```\n\n```{already-compiled}\n```\n",
     "support": "# S\n\n```{shapeless-support}\n```\n",
     "errors": "# E\n\n```{error-catalogue}\n```\n",
-    "claims": "# C\n\n{claim}`dtype-retraces`\n\n```{claims}\n```\n",
+    "claims": "# C\n\n{claim}`dtype-retraces`\n\n```{claims} tracing\n```\n",
     "index": "# I\n\n{measured}`gelu.ratio`\n\n```{toctree}\nmachines\ntables\nsupport\nerrors\nclaims\ngallery/index\n```\n",
 }  # fmt: skip
 SHOWN = {
