@@ -95,6 +95,15 @@ def test_a_record_without_the_field_is_as_good_as_before_and_stays_without() -> 
     assert record.parse(raw).comparisons[0].others is None
 
 
+def test_an_examples_page_speaks_of_its_own_measuring() -> None:
+    calm, busy = (
+        msgspec.structs.replace(make_entry(), example=e, name=e, others=o) for e, o in (("a", 0.0), ("b", 3.0))
+    )
+    made = make_record(calm, busy)
+    assert disturbances(made, "a") == ""
+    assert disturbances(made, "b") == disturbances(made, "gallery") != ""
+
+
 CASES = {
     "nothing": ({}, {}, ""),
     "a little": ({"others": 0.1}, {}, ""),
@@ -111,6 +120,7 @@ def test_the_line_about_the_machine_says_what_else_went_on(
     made = make_record(msgspec.structs.replace(make_entry(), **entry))
     made = msgspec.structs.replace(made, machine=msgspec.structs.replace(made.machine, **machine))
     assert disturbances(made).endswith(words) and bool(disturbances(made)) == bool(words)
+    assert disturbances(made, "another-example") == disturbances(made)
     write(tmp_path, {"docs/index.md": "# T\n\n```{measured-on}\n```\n"})
     put_records(tmp_path, made)
     text = build(tmp_path).text()

@@ -99,7 +99,7 @@ def add_measured_on(app: Sphinx, doctree: nodes.document) -> None:
         return
     if shelf.shown:
         section = title.parent
-        section.insert(section.index(title) + 1, measured_on(shelf))
+        section.insert(section.index(title) + 1, measured_on(shelf, Path(app.env.docname).name))
 
 
 def _having(doctree: nodes.Element, kind: type[Kind], name: str) -> Iterator[Kind]:

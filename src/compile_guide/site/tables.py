@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
@@ -66,23 +67,23 @@ class MeasuredOn(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return the line."""
         shelf = self.shelf()
-        return [] if shelf.shown is None else [measured_on(shelf)]
+        return [] if shelf.shown is None else [measured_on(shelf, Path(self.env.docname).name)]
 
 
-def measured_on(shelf: Shelf) -> nodes.container:
-    """Return the line that says where a page's numbers come from, for each machine; a choice of machine starts here."""
+def measured_on(shelf: Shelf, page: str) -> nodes.container:
+    """Return the line that says where the numbers of ``page`` come from, for each machine; a choice of machine starts here."""
     apple = any(record.machine.backend == "metal" for record in shelf.records)
-    lines = [(record, [_measured_on(record, apple)]) for record in in_order(shelf)]
+    lines = [(record, [_measured_on(record, page, apple)]) for record in in_order(shelf)]
     return switch(lines, titled=False, classes=["guide-page-switch"])
 
 
-def _measured_on(record: Record, apple: bool) -> nodes.paragraph:
+def _measured_on(record: Record, page: str, apple: bool) -> nodes.paragraph:
     more: list[Cell] = (
         [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon-records")]
     )
     words = f", {BACKENDS[record.machine.backend]} backend, MLX {record.machine.mlx}, {record.machine.os}, "
     line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".")
-    if care := disturbances(record):
+    if care := disturbances(record, page):
         line += [nodes.Text(" "), text(care, "disturbed")]
     line += [nodes.Text(part) if isinstance(part, str) else part for part in more]
     line["classes"].append("measured-on")

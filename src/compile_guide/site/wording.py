@@ -154,11 +154,15 @@ def join(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def disturbances(record: Record) -> str:
-    """Return what else went on while the numbers were measured, as a sentence; empty if nothing is known to have."""
-    busy = max((entry.others or 0.0 for entry in record.comparisons), default=0.0)
+def disturbances(record: Record, page: str = "") -> str:
+    """Return what else went on while the numbers of a page were measured, as a sentence; empty if nothing is known.
+
+    An example's page has the numbers of its example; any other may have all.
+    """
+    entries = [entry for entry in record.comparisons if entry.example == page] or record.comparisons
+    busy = max((entry.others or 0.0 for entry in entries), default=0.0)
     reasons = [f"other programs kept up to {busy:.1f} processors busy"] if busy >= BUSY else []
-    reasons += ["the machine slowed itself down for heat"] if any(e.throttled for e in record.comparisons) else []
+    reasons += ["the machine slowed itself down for heat"] if any(e.throttled for e in entries) else []
     reasons += ["the machine ran on battery"] if record.machine.power == "battery" else []
     reasons += ["low-power mode was on"] if getattr(record.machine, "low_power", None) else []
     return f"Take these numbers with care: while they were measured, {join(reasons)}." if reasons else ""
