@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "promises.md"
 FOUND = json.loads(PAGE.with_suffix(".json").read_bytes())["tests"] if PAGE.with_suffix(".json").exists() else {}
 PROMISES = promised(PAGE)
-REMEDY = "nox -s tests -- --promises docs/promises.json"
+REMEDY = "nox -s tests -- --promises=docs/promises.json"
 
 
 def test_every_line_of_the_page_is_a_promise_with_its_test() -> None:

@@ -1,6 +1,6 @@
 """The directives ``promises`` and ``promises-run``: what the build promises, beside what the tests of it last found.
 
-``promises.json`` lies beside the pages and is written by the tests: ``nox -s tests -- --promises docs/promises.json``.
+``promises.json`` lies beside the pages and is written by the tests: ``nox -s tests -- --promises=docs/promises.json``.
 """
 
 from __future__ import annotations
