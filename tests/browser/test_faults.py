@@ -125,6 +125,7 @@ def test_downloads_that_cannot_be_used_are_found(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir()
     with zipfile.ZipFile(tmp_path / "_downloads" / "one.zip", "w") as archive:
         archive.writestr("one.py", "import torch\nfrom compile_guide.timing import compare\n")
+        archive.writestr("compile_guide/__init__.py", "")  # this Python has the package installed: come before that
         archive.writestr("compile_guide/tracing.py", "import mlx_that_nobody_has\n")
         archive.writestr("README.txt", "One line.\n")
     (tmp_path / "_downloads" / "one.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}}))
