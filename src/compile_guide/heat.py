@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from compile_guide.process import said
 
 PROCESSORS = Path("/sys/devices/system/cpu")
 THERMAL = "clocks_event_reasons_counters.sw_thermal_slowdown,clocks_event_reasons_counters.hw_thermal_slowdown"
@@ -26,9 +26,9 @@ class Heat:
 def feel(*, gpu: bool = False, processors: Path = PROCESSORS) -> Heat:
     """Look at the processors, and with ``gpu`` at NVIDIA's too; costs a few milliseconds, on macOS and with a GPU tens."""
     if sys.platform == "darwin":
-        seen = (limited(_output("pmset", "-g", "therm")), pressed(_output("notifyutil", "-g", PRESSURE)))
+        seen = (limited(said("pmset", "-g", "therm")), pressed(said("notifyutil", "-g", PRESSURE)))
         return Heat(None, None if seen == (None, None) else any(seen))
-    counts = (*throttled(processors), *(slowdowns(_output(*NVIDIA)) if gpu else ()))
+    counts = (*throttled(processors), *(slowdowns(said(*NVIDIA)) if gpu else ()))
     return Heat(counts or None, None)
 
 
@@ -75,12 +75,3 @@ def pressed(state: str) -> bool | None:
     """
     found = re.search(rf"^{re.escape(PRESSURE)}\s+(\d+)\s*$", state, re.MULTILINE)
     return None if found is None else int(found[1]) > 0
-
-
-def _output(*argv: str) -> str:
-    if shutil.which(argv[0]) is None:
-        return ""
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

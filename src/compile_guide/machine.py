@@ -6,12 +6,11 @@ import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from compile_guide.needs import mlx_fault
+from compile_guide.process import said
 
 SUPPLIES = Path("/sys/class/power_supply")
 
@@ -84,10 +83,10 @@ def machine() -> Machine:
         python=platform.python_version(),
         mlx=vars(mx)["__version__"],
         compiler=compiler() if used == "cpu" else None,
-        power=power(_output("pmset", "-g", "batt")) or supply(SUPPLIES),
+        power=power(said("pmset", "-g", "batt")) or supply(SUPPLIES),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
-        gpu_cores=gpu_cores(_output("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
-        low_power=low_power(_output("pmset", "-g")),
+        gpu_cores=gpu_cores(said("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
+        low_power=low_power(said("pmset", "-g")),
     )
 
 
@@ -136,7 +135,7 @@ def gpu_cores(displays: str) -> int | None:
 
 def memory() -> int:
     """Return the bytes of physical memory: from ``sysctl hw.memsize`` on macOS, from ``sysconf`` on Linux."""
-    if platform.system() == "Darwin" and (told := _output("sysctl", "-n", "hw.memsize").strip()).isdigit():
+    if platform.system() == "Darwin" and (told := said("sysctl", "-n", "hw.memsize").strip()).isdigit():
         return int(told)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -144,7 +143,7 @@ def memory() -> int:
 def chip() -> str:
     """Return the processor's name: from ``sysctl`` on macOS, from ``/proc/cpuinfo`` on Linux."""
     if platform.system() == "Darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
+        return said("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -156,7 +155,7 @@ def chip() -> str:
 def operating_system() -> str:
     """Return the system's name and version: "macOS 26.1", "Debian GNU/Linux 12 (bookworm)"."""
     if platform.system() == "Darwin":  # Python built for an older macOS is told 16 where sw_vers says 26
-        return f"macOS {_output('sw_vers', '-productVersion').strip() or platform.mac_ver()[0]}"
+        return f"macOS {said('sw_vers', '-productVersion').strip() or platform.mac_ver()[0]}"
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -165,7 +164,7 @@ def operating_system() -> str:
 
 def compiler() -> str | None:
     """Return the first line of ``g++ --version``, None when there is no g++."""
-    return _output("g++", "--version").partition("\n")[0].strip() or None
+    return said("g++", "--version").partition("\n")[0].strip() or None
 
 
 def power(batt: str) -> str | None:
@@ -203,13 +202,3 @@ def low_power(settings: str) -> bool | None:
     """
     found = re.search(r"^\s*(?:low)?powermode\s+(\d)\s*$", settings, re.MULTILINE)
     return None if found is None else found[1] == "1"
-
-
-def _output(*argv: str) -> str:
-    """Standard output of a small system command, empty when it is missing or fails."""
-    if shutil.which(argv[0]) is None:
-        return ""
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -78,3 +78,11 @@ def _outlasts(process: subprocess.Popen[bytes], deadline: float, tick: Callable[
         if tick:
             tick()
     return True
+
+
+def said(*argv: str) -> str:
+    """Return the standard output of a small system command; empty when it is missing, fails, or takes 20 s."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
