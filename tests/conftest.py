@@ -17,6 +17,11 @@ from compile_guide import record
 settings.register_profile("guide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("guide")
 
+# What makes Sphinx, Rich and pytest color their output where nobody looks at it: tests compare lines.
+COLORS = ("CI", "FORCE_COLOR", "FORCE_COLOUR", "CLICOLOR_FORCE", "PY_COLORS")
+for name in COLORS:
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def private_kernels() -> Iterator[None]:
