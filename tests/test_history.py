@@ -91,9 +91,15 @@ def test_release_that_ran_again_takes_its_own_place():
 
 def test_turns_skip_a_release_that_could_not_be_run():
     assert history.turns(History(HERE, (OLD, BROKEN, NEW))) == (
-        Turn("a", "0.32.4", False, "yes", "no"),
-        Turn("b", "0.32.4", True, "no mx.b", "yes"),
+        Turn("a", "0.32.4", "0.21.1", False, "yes", "no"),
+        Turn("b", "0.32.4", "0.21.1", True, "no mx.b", "yes"),
     )
+
+
+def test_turns_reach_over_releases_that_were_asked_other_claims():
+    between = Version("0.30.0", "3.11.7", "ok", {"b": (None, "no mx.b")})
+    found = {turn.claim: (turn.last, turn.release) for turn in history.turns(History(HERE, (OLD, between, NEW)))}
+    assert found == {"a": ("0.21.1", "0.32.4"), "b": ("0.30.0", "0.32.4")}
 
 
 def test_missing_wheel_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -27,7 +27,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -157,24 +156,28 @@ def _expand(version: dict[str, Any], texts: list[str]) -> Version:
 
 @dataclass(frozen=True)
 class Turn:
-    """A claim whose verdict is another one from a release on: ``before`` and ``after`` are what was seen."""
+    """A claim whose verdict is another one from a release on: ``before`` and ``after`` are what was seen.
+
+    ``last`` is the release on which the claim was asked before; not every claim was asked on every release.
+    """
 
     claim: str
     release: str
+    last: str
     holds: bool | None
     before: str
     after: str
 
 
 def turns(history: History) -> tuple[Turn, ...]:
-    """Return every change of verdict from one release that could be run to the next, oldest first."""
+    """Return every change of verdict from one release that was asked the claim to the next such, oldest first."""
     found = []
-    able = [version for version in history.versions if version.status == "ok"]
-    for old, new in pairwise(able):
-        for id in sorted(old.verdicts.keys() & new.verdicts.keys()):
-            (was, before), (now, after) = old.verdicts[id], new.verdicts[id]
-            if was != now:
-                found.append(Turn(id, new.mlx, now, before, after))
+    asked: dict[str, Version] = {}
+    for version in history.versions:
+        for id, (now, after) in sorted(version.verdicts.items()):
+            if id in asked and asked[id].verdicts[id][0] != now:
+                found.append(Turn(id, version.mlx, asked[id].mlx, now, asked[id].verdicts[id][1], after))
+            asked[id] = version
     return tuple(found)
 
 

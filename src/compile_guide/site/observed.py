@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 from docutils import nodes
@@ -156,15 +156,14 @@ class VersionHistory(SphinxDirective):
             warn(str(error), "history", self.get_location())
             return []
         able = [version for version in history.versions if version.status == "ok"]
-        changed = sorted({turn.claim for turn in turns(history)})
+        changed = {turn.claim for turn in turns(history)}
+        same = sorted({id for version in able for id in version.verdicts} - changed)
         return [
-            paragraph(
-                f"{len(able)} releases of MLX, {history.platform}, {len(able[-1].verdicts) if able else 0} claims each."
-            ),
+            paragraph(_extent(history, able)),
             *self._not_run(history),
-            *self._in_words(history, able),
-            self._grid("Claims whose verdict changed", changed, able),
-            folded("Claims whose verdict never changed", self._grid("", _same(able, changed), able)),
+            *self._in_words(turns(history)),
+            *([self._grid(sorted(changed), able)] if changed else []),
+            *([folded("Claims whose verdict never changed", *_unchanged(same, able))] if same else []),
         ]
 
     @staticmethod
@@ -173,18 +172,13 @@ class VersionHistory(SphinxDirective):
         rows: list[list[Cell]] = [[version.mlx, version.python, version.status] for version in failed]
         return [table(["MLX", "Python", "Why it could not be run"], rows)] if rows else []
 
-    def _in_words(self, history: History, able: list[Version]) -> list[nodes.Node]:
-        """One section a release: what is different from the release tried before it."""
-        before = {new.mlx: old.mlx for old, new in pairwise(able)}
+    def _in_words(self, found: Sequence[Turn]) -> list[nodes.Node]:
+        """One section a release: what is different from the release on which the claim was asked before it."""
         made: list[nodes.Node] = []
-        for release in before:
-            here = [turn for turn in turns(history) if turn.release == release]
-            if not here:
-                continue
-            title = f"MLX {release}, compared with {before[release]}"
+        for release in dict.fromkeys(turn.release for turn in found):
+            title, listed = f"MLX {release}", nodes.bullet_list()
             section = nodes.section("", nodes.title(title, title), ids=[f"mlx-{release.replace('.', '-')}"])
-            listed = nodes.bullet_list()
-            listed += [nodes.list_item("", self._turn(turn)) for turn in here]
+            listed += [nodes.list_item("", self._turn(turn)) for turn in found if turn.release == release]
             section += listed
             self.state.document.note_explicit_target(section)
             made.append(section)
@@ -196,17 +190,35 @@ class VersionHistory(SphinxDirective):
         statement = claim.statement if claim else turn.claim
         link = place_link("", "", text(statement), key=f"claim-{turn.claim}")
         before, after = (f"“{seen.rstrip('.')}”" for seen in (turn.before, turn.after))
-        return paragraph(link, " ", verdict_text(turn.holds), f" Before: {before}. Now: {after}.")
+        return paragraph(link, " ", verdict_text(turn.holds), f" {turn.last}: {before}. {turn.release}: {after}.")
 
     @staticmethod
-    def _grid(caption: str, ids: list[str], able: list[Version]) -> nodes.table:
+    def _grid(ids: list[str], able: list[Version]) -> nodes.table:
+        """Return the verdicts on some claims, with the releases on which one of them was asked."""
+        able = [version for version in able if version.verdicts.keys() & set(ids)]
         rows: list[list[Cell]] = []
         for id in ids:
             marks = [MARKS[v.verdicts[id][0]] if id in v.verdicts else "" for v in able]
-            rows.append([place_link("", "", text(id), key=f"claim-{id}"), *marks])
-        return table(["Claim", *(version.mlx for version in able)], rows, caption=caption)
+            rows.append([_to_claim(id), *marks])
+        return table(["Claim", *(version.mlx for version in able)], rows, caption="Claims whose verdict changed")
 
 
-def _same(able: list[Version], changed: list[str]) -> list[str]:
-    """Return the claims that every release was asked, without those that changed."""
-    return sorted({id for version in able for id in version.verdicts} - set(changed))
+def _extent(history: History, able: Sequence[Version]) -> str:
+    most = max((len(version.verdicts) for version in able), default=0)
+    whole = sum(len(version.verdicts) == most for version in able)
+    said = f"{most} claims on {whole} releases of MLX, {history.platform}"
+    return f"{said}, and single claims on {len(able) - whole} more." if len(able) > whole else f"{said}."
+
+
+def _unchanged(ids: list[str], able: list[Version]) -> list[nodes.Node]:
+    """Return the claims of each verdict in a paragraph of their own: a table would repeat a mark for each release."""
+    made: list[nodes.Node] = []
+    for holds in MARKS:
+        alike = [id for id in ids if next(v.verdicts[id][0] for v in able if id in v.verdicts) is holds]
+        links = [part for id in alike for part in (", ", _to_claim(id))][1:]
+        made += [paragraph(verdict_text(holds), ", on every release: ", *links, ".")] if alike else []
+    return made
+
+
+def _to_claim(id: str) -> place_link:
+    return place_link("", "", text(id), key=f"claim-{id}")
