@@ -10,7 +10,7 @@ import pytest
 from site_builds import build, put_records, write
 
 from compile_guide.bench import __main__ as command
-from compile_guide.bench import builds, recording, scale
+from compile_guide.bench import builds, recording, scale, watched
 from compile_guide.bench.builds import NAMES, Cost
 from compile_guide.bench.costs import PARTS, Part, load, put
 from compile_guide.bench.harness import BARE, OURS, harness
@@ -55,7 +55,7 @@ def test_a_timed_call_costs_less_than_a_fifth_of_a_microsecond(tmp_path: Path) -
 
 
 def test_time_within_a_part_is_not_counted_for_the_part_around_it() -> None:
-    watch = recording.Watch()
+    watch = watched.Watch()
     inner = watch.within("inner", lambda: time.sleep(0.05))
 
     def both() -> None:
@@ -113,8 +113,8 @@ def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: P
         for what in ("wall", "processor")
     }
     put(file, "builds", Part("2026-11-22", MACHINE, {}, {**case, "page index.html, 40 machines": (25_000.0,)}))
-    watched = {recording.MEASURING: (8.0,), recording.KERNELS: (1.0,), recording.REST: (1.0,), recording.WALL: (10.0,)}
-    put(file, "record", Part("2026-11-22", MACHINE, {}, watched))
+    seconds = {watched.MEASURING: (8.0,), watched.KERNELS: (1.0,), watched.REST: (1.0,), recording.WALL: (10.0,)}
+    put(file, "record", Part("2026-11-22", MACHINE, {}, seconds))
     grown = {
         scale.kind(n, m, w): (float(n * m),)
         for n in scale.SCRIPTS

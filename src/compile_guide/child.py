@@ -119,7 +119,7 @@ def _run(script: str, sink: Path, *, blank: bool) -> None:
             raise
         refused.touch()
         sink.write_text(sink.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
-        os.execv(sys.executable, [sys.executable, "-m", "compile_guide.child", script, str(sink)])
+        os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != NO_PLOTS)])
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from sphinx.util.docutils import SphinxDirective
 from compile_guide.bench.builds import NAMES
 from compile_guide.bench.costs import PARTS, Part, load
 from compile_guide.bench.harness import BARE
-from compile_guide.bench.recording import KERNELS, MEASURING, WALL
+from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
+from compile_guide.bench.watched import KERNELS, MEASURING
 from compile_guide.site.benched import FOLDER, listed, percent
 from compile_guide.site.nodes import Cell, paragraph, table
 from compile_guide.timing import format_bytes, format_time
