@@ -252,8 +252,8 @@ def test_a_number_is_right_aligned_and_the_faster_time_bold_and_the_interval_qui
     write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} gelu\n:caption: One\n```\n"})
     put_records(tmp_path, make_record(FAST))
     page = build(tmp_path).page()
-    assert '<td class="number"><p>1.2</p></td>' in page
-    assert '<td class="number"><p><strong>1.0</strong></p></td>' in page
+    assert '<td class="number">1.2</td>' in page
+    assert '<td class="number"><strong>1.0</strong></td>' in page
     assert '<span class="ratio">1.23×</span><span class="interval"> (1.21–1.26)</span>' in page
     assert '<p class="guide-caption">One</p>' in page
     assert "<details" not in page

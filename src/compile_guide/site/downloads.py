@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def rewrite_downloads(folder: Path) -> None:
             parts |= {name: data for name, data in parts_of(script).items() if name.startswith("compile_guide/")}
             parts[file.name] = file.read_bytes()
         write_zip(archive, parts)
+        # sphinx-gallery has just written it, as it does in every build: with that time, the page that offers it is old
+        newest = max((script.stat().st_mtime_ns for script in scripts), default=0)
+        os.utime(archive, ns=(newest, newest))
 
 
 def steady_notebook(text: str) -> str:

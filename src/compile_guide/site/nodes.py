@@ -112,10 +112,10 @@ def table(
 
 
 def _row(cells: Sequence[Cell], classes: Sequence[str]) -> nodes.row:
+    """Return a row. A cell's words stand in it without a paragraph: tables of numbers are most of the site's nodes."""
     made = nodes.row()
     for cell, name in zip(cells, classes, strict=True):
-        inner = cell if isinstance(cell, nodes.paragraph | nodes.container) else paragraph(cell)
-        made += nodes.entry("", inner, classes=[name])
+        made += nodes.entry("", nodes.Text(cell) if isinstance(cell, str) else cell, classes=[name])
     return made
 
 
