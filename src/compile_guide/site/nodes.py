@@ -112,11 +112,18 @@ def table(
 
 
 def _row(cells: Sequence[Cell], classes: Sequence[str]) -> nodes.row:
-    """Return a row. A cell's words stand in it without a paragraph: tables of numbers are most of the site's nodes."""
     made = nodes.row()
     for cell, name in zip(cells, classes, strict=True):
-        made += nodes.entry("", nodes.Text(cell) if isinstance(cell, str) else cell, classes=[name])
+        made += nodes.entry("", _inside(cell), classes=[name])
     return made
+
+
+def _inside(cell: Cell) -> nodes.Node:
+    """Return what stands in a cell. Plain words need no paragraph, and are most of the site's nodes; links do."""
+    if isinstance(cell, str):
+        return nodes.Text(cell)
+    plain = isinstance(cell, nodes.inline) and all(isinstance(part, nodes.Text) for part in cell)
+    return cell if plain or isinstance(cell, nodes.paragraph | nodes.container) else paragraph(cell)
 
 
 def fields(rows: Iterable[tuple[str, Cell]]) -> nodes.field_list:
