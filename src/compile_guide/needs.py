@@ -80,15 +80,15 @@ def _numbers(text: str) -> list[int]:
 
 def fault_of_examples() -> str | None:
     """Say in one line why examples can't run as they should; None if nothing is known to be in the way."""
+    return _fault_with(os.environ.get("PATH", ""))
+
+
+@functools.cache  # each block of each example asks
+def _fault_with(_path: str) -> str | None:
     if fault := mlx_fault():
         return fault
     try:
         version("mlx-cpu")
     except PackageNotFoundError:
         return None
-    return _compiler_fault_on(os.environ.get("PATH", ""))
-
-
-@functools.cache
-def _compiler_fault_on(_path: str) -> str | None:
     return compiler_fault()

@@ -117,12 +117,12 @@ class Comparison:
         """False for a replayed comparison whose example was never recorded on the machine shown; its numbers are NaN."""
         return not (self.runs and math.isnan(self.runs[0].first_candidate_s))
 
-    @property
+    @functools.cached_property
     def ratio(self) -> float | None:
         """Median over processes of the median ratio baseline/candidate; above 1 the candidate is faster."""
         return _median(statistics.median(run.ratios) for run in self.runs)
 
-    @property
+    @functools.cached_property
     def interval(self) -> tuple[float, float] | None:
         """At least 95 % interval of the ratio: between processes, or between pairs when only one process ran."""
         if len(self.runs) == 1:

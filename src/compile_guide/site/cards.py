@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import re
@@ -41,15 +42,22 @@ class Example:
 
 def read_example(script: Path, generated: Path, source: Path) -> Example:
     """Read title, first sentence and tags from a script's head, and find its generated figure."""
+    title, intro, tags, code = _read(script, script.stat().st_mtime_ns)
+    figure = generated / script.parent.name / "images" / f"sphx_glr_{script.stem}_001"
+    found = figure.relative_to(source).as_posix() if figure.with_suffix(".svg").exists() else ""
+    page = (generated / script.parent.name / script.stem).relative_to(source).as_posix()
+    return Example(page, title, intro, tags, found, "" if found else code)
+
+
+@functools.cache
+def _read(script: Path, _changed: int) -> tuple[str, str, tuple[str, ...], str]:
+    """Return title, first sentence, tags and the lines that a reader knows it by; many pages show the same card."""
     from sphinx_gallery import gen_rst, py_source_parser
 
     conf, blocks, *_ = py_source_parser.split_code_and_text_blocks(str(script))
     intro, title = gen_rst.extract_intro_and_title(str(script), blocks[0].content)
-    figure = generated / script.parent.name / "images" / f"sphx_glr_{script.stem}_001"
-    found = figure.relative_to(source).as_posix() if figure.with_suffix(".svg").exists() else ""
-    code = "" if found else excerpt([block.content for block in blocks if block.type == "code"])
-    page = (generated / script.parent.name / script.stem).relative_to(source).as_posix()
-    return Example(page, title, first_sentence(intro), tuple(conf.get("tags", ())), found, code)
+    code = excerpt([block.content for block in blocks if block.type == "code"])
+    return title, first_sentence(intro), tuple(conf.get("tags", ())), code
 
 
 def first_sentence(text: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 from sphinx.errors import SphinxError
 
+from compile_guide.needs import fault_of_examples
+
 LIMIT_S = 300.0
 """Seconds that one block of an example may run while the site is rendered; then the build ends with status 1."""
 ENDED = "the example ended itself before its last line"
@@ -29,7 +31,7 @@ def watch_examples() -> None:
     """Make it an error of its example when one exits, hangs, or has a thread that fails.
 
     ``sys.exit(0)`` and ``os._exit(0)`` would else end the build with status 0 and without pages; an exception in a
-    thread is printed and forgotten.
+    thread is printed and forgotten. The first block to run looks for a compiler: most builds run none.
     """
     from sphinx_gallery import gen_rst
 
@@ -39,6 +41,8 @@ def watch_examples() -> None:
         return
 
     def __call__(self: Any) -> None:  # the name is what sphinx-gallery cuts its own part of a traceback by
+        if fault := fault_of_examples():
+            raise SystemExit(f"compile_guide: {fault}")
         with _limited(), _no_exit(), _threads_joined():
             try:
                 run(self)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from compile_guide.needs import fault_of_examples
+from compile_guide.needs import mlx_fault
 from compile_guide.site.downloads import rewrite_downloads
 from compile_guide.site.examples import GalleryError, check_threads, watch_examples
 from compile_guide.site.figures import style
@@ -177,7 +177,7 @@ def _start(app: Sphinx) -> None:
     if found.shown_file is None:
         wrong = "; ".join(["there is no record to replay: make one with 'nox -s docs'", *found.broken])
         raise GalleryError(wrong)
-    if fault := fault_of_examples():
+    if fault := mlx_fault():
         raise SystemExit(f"compile_guide: {fault}")  # of its own errors Sphinx makes a page-long report
     app._compile_guide_replay = Replay(app)  # type: ignore[attr-defined]
     app._compile_guide_replay.start(found.shown_file)  # type: ignore[attr-defined]
