@@ -287,9 +287,9 @@ def test_shares_of_a_copy_are_shown_for_what_moves_enough(tmp_path: Path) -> Non
 
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "disturbed", 0.5) == [
-        ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "yes"],
-        ["bias under 0.50 %", "0.00 % (median of its sizes)", "yes"],
-        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %)", "no"],
+        ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "✓ met"],
+        ["bias under 0.50 %", "0.00 % (median of its sizes)", "✓ met"],
+        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %)", "✗ not met"],
     ]
     assert goals(make_bench(), "quiet", 2.0) == []
 

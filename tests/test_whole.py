@@ -128,3 +128,33 @@ def test_the_order_of_examples_changes_no_page_of_theirs(tmp_path: Path) -> None
     assert [finish(folder, tmp_path / f"{folder.name}.log") for folder in (one, other)] == [0, 0]
     pages = [(folder / "docs" / "gallery" / "one") for folder in (one, other)]
     assert [name for name in differing(*pages) if name.endswith(("a.rst", "b.rst", "c.rst"))] == []
+
+
+def test_a_page_keeps_its_style_while_the_site_is_built_again(tmp_path: Path) -> None:
+    folder, seen = site(tmp_path, "old"), tmp_path / "seen"
+    static = folder / "docs" / "_static"
+    static.mkdir()
+    for name in ("kept.css", "gone.css"):
+        (static / name).write_text(f"/* {name} */", encoding="utf-8")
+    look = f"""
+html_static_path = [{str(static)!r}]
+
+
+def look(app, docname, source):
+    there = sorted(path.name for path in (app.outdir / "_static").glob("*.css"))
+    open({str(seen)!r}, "w").write(" ".join(there))
+
+
+def setup(app):
+    app.connect("source-read", look)
+"""
+    with (folder / "conf.py").open("a", encoding="utf-8") as conf:
+        conf.write(look)
+    assert finish(folder, tmp_path / "log1") == 0
+    (static / "gone.css").unlink()
+    with (folder / "docs" / "other.md").open("a", encoding="utf-8") as page:
+        page.write("\nMore.\n")
+    assert finish(folder, tmp_path / "log2") == 0
+    assert {"kept.css", "gone.css"} <= set(seen.read_text(encoding="utf-8").split())
+    left = {path.name for path in (folder / "out" / "_static").glob("*.css")}
+    assert "kept.css" in left and "gone.css" not in left

@@ -215,3 +215,4 @@ filterCards();
 chooseMachine();
 focusScrolling();
 addEventListener("resize", focusScrolling);
+addEventListener("toggle", focusScrolling, true); // what was folded had no width before

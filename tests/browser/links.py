@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Page(HTMLParser):
                 self.wanted.append(value.split()[0] if name == "srcset" else value)
 
 
+@functools.cache
 def read(file: Path) -> Page:
     """Return what a page offers and wants."""
     page = Page()
@@ -44,7 +46,7 @@ def read(file: Path) -> Page:
 
 def lost_links(root: Path, names: list[str]) -> Iterator[Finding]:
     """Yield each address within the site that leads nowhere; other sites are not asked."""
-    pages = {(root / name).resolve(): read(root / name) for name in names}
+    pages = {(root / name).resolve(): read((root / name).resolve()) for name in names}
     for file, page in pages.items():
         for address in dict.fromkeys(page.wanted):
             if not ELSEWHERE.match(address) and (why := _lost(file, address, pages)):
@@ -64,4 +66,4 @@ def _lost(file: Path, address: str, pages: dict[Path, Page]) -> str:
 
 def count(root: Path, names: list[str]) -> int:
     """Return how many addresses the pages name."""
-    return sum(len(read(root / name).wanted) for name in names)
+    return sum(len(read((root / name).resolve()).wanted) for name in names)

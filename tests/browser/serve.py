@@ -30,6 +30,8 @@ def compressed(file: Path) -> bytes:
 class Handler(SimpleHTTPRequestHandler):
     """Files with gzip where that pays, without a line of log for each."""
 
+    protocol_version = "HTTP/1.1"  # which keeps a connection for the next file, as web servers do
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: whatever goes wrong is a finding."""
 

@@ -49,13 +49,10 @@ def visited(browser: Browser, modules: Path, root: Path) -> visit.Visited:
     """Visit the page as the session does."""
     axe = (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
     with serve.served(root) as home:
-        own, plain = visit.context(browser), visit.context(browser, java_script_enabled=False)
-        tab, traffic = own.new_page(), visit.Traffic(home)
-        traffic.watch(tab)
-        seen = visit.visit(tab, traffic, root, "index.html", axe)
-        seen.add("without JavaScript", visit.visit_without_scripts(plain.new_page(), home, "index.html"))
-        own.close()
-        plain.close()
+        visitor = visit.Visitor.of(browser, root, home, axe)
+        seen = visitor.visit("index.html")
+        for tab in (visitor.tab, visitor.plain):
+            tab.context.close()
     return seen
 
 

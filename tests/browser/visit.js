@@ -7,11 +7,17 @@
     return `${element.localName}${id}${classes}${words ? ` "${words.replace(/\s+/g, " ")}"` : ""}`;
   };
 
+  // Whether a part that sticks out is cut off or scrolled by a box of its own. What is positioned leaves all boxes that aren't,
+  // and what is fixed to the window can't be scrolled to.
   const scrolls = (element) => {
-    for (let e = element.parentElement; e && e !== document.body; e = e.parentElement) {
-      if (["auto", "scroll", "hidden", "clip"].includes(getComputedStyle(e).overflowX)) return true;
+    let { position } = getComputedStyle(element);
+    for (let e = element.parentElement; position !== "fixed" && e && e !== document.body; e = e.parentElement) {
+      const style = getComputedStyle(e);
+      if (position === "absolute" && style.position === "static") continue;
+      if (["auto", "scroll", "hidden", "clip"].includes(style.overflowX)) return true;
+      if (style.position !== "static") position = style.position;
     }
-    return false;
+    return position === "fixed";
   };
 
   const overflow = () => {
@@ -46,10 +52,12 @@
   const hidden = () => {
     const article = document.querySelector("article") || document.body;
     const words = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
-    const found = new Set();
+    const [found, looked] = [new Set(), new Set()];
     for (let node = words.nextNode(); node; node = words.nextNode()) {
       const element = node.parentElement;
-      if (!node.data.trim() || element.closest(UNSEEN)) continue;
+      if (!node.data.trim() || looked.has(element)) continue;
+      looked.add(element);
+      if (element.closest(UNSEEN)) continue;
       if (element.closest("details:not([open])")) continue;
       if (!element.checkVisibility({ visibilityProperty: true })) found.add(name(element));
     }
@@ -107,55 +115,133 @@
     return [...own, parent.className, getComputedStyle(parent).color, behind(element)].join();
   };
 
-  // Marks a piece of text for each look that this tab hasn't had yet, on this page or an earlier one: pages have thousands
-  // of pieces in a few dozen looks, and a look decides the contrast. Returns how many are marked.
-  const sample = () => {
-    const known = new Set(JSON.parse(sessionStorage.getItem("looks") || "[]"));
-    let fresh = 0;
+  const remembered = (key) => new Map(JSON.parse(sessionStorage.getItem(key) || "[]"));
+  const remember = (key, known) => sessionStorage.setItem(key, JSON.stringify([...known]));
+  const ENOUGH = 3;
+
+  // Chooses a piece of text for each look that this tab hasn't had yet, on this page or an earlier one: pages have thousands
+  // of pieces in a few dozen looks, and a look decides the contrast. One that axe couldn't decide about is tried again.
+  const sample = (known) => {
+    const chosen = new Map();
     for (const element of document.body.querySelectorAll("*")) {
       element.removeAttribute("data-sample");
       const words = element.matches("input, select, textarea") || [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
       if (!words || !element.checkVisibility({ visibilityProperty: true })) continue;
       const look = looks(element);
-      if (known.has(look)) continue;
-      known.add(look);
-      element.dataset.sample = fresh++;
+      if ((known.get(look) || 0) >= ENOUGH) continue;
+      known.set(look, ENOUGH);
+      element.dataset.sample = "";
+      chosen.set(element, look);
     }
-    sessionStorage.setItem("looks", JSON.stringify([...known]));
-    return fresh;
+    return chosen;
   };
 
-  // Marks targets that come so close to another that one of them may be too small: the others can't break the rule
-  const TARGETS = "a[href], area[href], button, input, select, textarea, summary, iframe, [tabindex], [role], [contenteditable]";
+  const NATIVE = "a[href], button, input:not([type='hidden']), select, textarea, summary";
+  const TARGETS = `${NATIVE}, area[href], iframe, ${["button", "checkbox", "link", "menuitem", "option", "radio", "slider", "switch", "tab"].map((role) => `[role='${role}']`)}`;
+
+  const blockOf = (element) => {
+    let block = element;
+    while (getComputedStyle(block).display.startsWith("inline")) block = block.parentElement;
+    return block;
+  };
+
+  // Whether words stand beside a target in its line, which may then be as small as they are
+  const inText = (element) => {
+    const block = blockOf(element);
+    if (block === element || block.querySelector("br, hr")) return false;
+    const words = document.createTreeWalker(block, NodeFilter.SHOW_TEXT);
+    for (let node = words.nextNode(); node; node = words.nextNode()) {
+      const parent = node.parentElement;
+      if (node.data.trim() && !parent.closest(TARGETS) && blockOf(parent) === block && parent.checkVisibility()) return true;
+    }
+    return false;
+  };
+
+  // Marks the targets that may be too small: those under 24 px that come near another, and those that another covers in part
   const crowd = () => {
     const boxes = [];
     for (const element of document.body.querySelectorAll(TARGETS)) {
       element.removeAttribute("data-crowded");
-      const { left, top, width, height } = element.getBoundingClientRect();
-      if (!width && !height) continue;
+      const { left, top, right, bottom, width, height } = element.getBoundingClientRect();
+      if ((!width && !height) || right <= 0 || left >= document.documentElement.scrollWidth) continue;
       const [x, y, w, h] = [left + width / 2, top + height / 2, Math.max(width, 24) / 2, Math.max(height, 24) / 2];
-      boxes.push({ element, left: x - w, right: x + w, top: y - h, bottom: y + h });
+      const near = { left: x - w, right: x + w, top: y - h, bottom: y + h };
+      boxes.push({ element, near, own: { left, top, right, bottom }, small: width < 24 || height < 24 });
     }
-    boxes.sort((a, b) => a.top - b.top);
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const apart = (a, b) => !a.contains(b) && !b.contains(a);
+    const suspects = new Set();
+    boxes.sort((a, b) => a.near.top - b.near.top);
     boxes.forEach((one, i) => {
-      for (let j = i + 1; j < boxes.length && boxes[j].top < one.bottom; j++) {
-        if (boxes[j].left >= one.right || one.left >= boxes[j].right) continue;
-        one.element.dataset.crowded = boxes[j].element.dataset.crowded = "";
+      for (let j = i + 1; j < boxes.length && boxes[j].near.top < one.near.bottom; j++) {
+        const other = boxes[j];
+        if (!meet(one.near, other.near) || !apart(one.element, other.element)) continue;
+        const covered = meet(one.own, other.own);
+        for (const { element, small } of [one, other]) if (small || covered) suspects.add(element);
       }
     });
+    for (const element of suspects) if (!inText(element)) element.dataset.crowded = "";
   };
 
-  // Leaves one of each kind of the spans that color code, which make almost half of all elements
+  // Marks the boxes that hold more than they show where neither they nor what they hold can have the focus: by it a keyboard
+  // scrolls them
+  const SCROLLS = ["auto", "scroll"];
+  const clip = () => {
+    for (const element of document.body.querySelectorAll("*")) {
+      element.removeAttribute("data-clips");
+      if (element.scrollWidth <= element.clientWidth && element.scrollHeight <= element.clientHeight) continue;
+      const { overflowX, overflowY } = getComputedStyle(element);
+      const scrolls = SCROLLS.includes(overflowX) || SCROLLS.includes(overflowY);
+      const reached = (e) => e.tabIndex >= 0 && e.checkVisibility({ visibilityProperty: true });
+      if (scrolls && element.checkVisibility() && ![element, ...element.querySelectorAll(NATIVE)].some(reached)) element.dataset.clips = "";
+    }
+  };
+
+  const KINDS = 3;
+  // A row without what may differ from its neighbors and matters to no rule: words, places and addresses
+  const plain = (row) => row.outerHTML.replace(/>[^<]*[^<\s][^<]*</g, ">x<").replace(/\s(id|href|title|data-others)="[^"]*"/g, "");
+
+  // Leaves one of each kind of the spans that color code, which make almost half of all elements, and three of each kind of
+  // the links in code and of the rows of tables: what breaks no rule thrice doesn't break it later
   const thin = () => {
-    const kinds = new Set();
+    const kinds = new Map();
+    const more = (kind) => kinds.set(kind, (kinds.get(kind) || 0) + 1).get(kind);
+    const place = (element) => [element.localName, element.className, element.parentElement.className, element.closest("pre").parentElement.className].join();
+    for (const link of document.querySelectorAll("pre a[class]")) if (more(place(link)) > KINDS) link.replaceWith(link.textContent);
     for (const span of document.querySelectorAll("pre span[class]:not(:has(*))")) {
-      const kind = [span.className, span.parentElement.className, span.closest("pre").parentElement.className].join();
-      if (kinds.has(kind) && span.parentElement.localName === "pre") span.replaceWith(...span.childNodes);
-      kinds.add(kind);
+      if (more(place(span)) > 1 && span.parentElement.matches("pre, a")) span.replaceWith(...span.childNodes);
+    }
+    for (const row of document.querySelectorAll("tr:not(:first-child)")) {
+      if (more(row.closest("table").className + plain(row)) > KINDS) row.remove();
+    }
+  };
+
+  // Does its work on a page where all else than these elements is emptied: axe looks at each element there is
+  const among = async (wanted, work) => {
+    const kept = new Set();
+    for (const element of wanted) for (let e = element; e && !kept.has(e); e = e.parentElement) kept.add(e);
+    const emptied = [];
+    const empty = (parent) => {
+      for (const child of [...parent.children]) {
+        if (kept.has(child)) empty(child);
+        else if (child.hasChildNodes()) {
+          const shell = child.cloneNode(false); // what stands beside it may be styled by its being there
+          shell.dataset.shell = "";
+          child.replaceWith(shell);
+          emptied.push([shell, child]);
+        }
+      }
+    };
+    empty(document.body);
+    try {
+      return await work();
+    } finally {
+      for (const [shell, child] of emptied) shell.replaceWith(child);
     }
   };
 
   const COLORS = ["color-contrast", "link-in-text-block"];
+  const LAYOUT = ["target-size", "scrollable-region-focusable"];
   const BASE = { resultTypes: ["violations"], iframes: false, preload: false };
   const configured = () =>
     window.axe.configure({
@@ -163,23 +249,55 @@
         { id: "color-contrast", selector: "[data-sample]" },
         { id: "link-in-text-block", selector: "a[href][data-sample]" },
         { id: "target-size", selector: "[data-crowded]" },
+        { id: "scrollable-region-focusable", selector: "[data-clips]" },
       ],
     });
+  const without = (names) => Object.fromEntries(names.map((one) => [one, { enabled: false }]));
+  const EVERYTHING = { include: [["html"]], exclude: [["[data-shell]"]] };
+  const run = async (options) => report(await window.axe.run(EVERYTHING, { ...BASE, ...options }));
 
-  // All rules with these tags
-  const rules = async (tags) => {
-    configured();
-    thin();
-    sample();
-    crowd();
-    return report(await window.axe.run(document, { ...BASE, runOnly: { type: "tag", values: tags } }));
-  };
-
-  // Colors alone, where a look is new
+  // Colors, where a look is new
   const colors = async () => {
     configured();
-    return sample() ? report(await window.axe.run(document, { ...BASE, runOnly: { type: "rule", values: COLORS } })) : [];
+    const known = remembered("looks");
+    const before = new Map(known);
+    const chosen = sample(known);
+    if (!chosen.size) return [];
+    const blocks = [...chosen.keys()].flatMap((e) => (e.matches("a[href]") ? [e, ...(e.closest("p, li, td, dd") || e).querySelectorAll("*")] : [e]));
+    const options = { ...BASE, resultTypes: ["violations", "incomplete"], elementRef: true, runOnly: { type: "rule", values: COLORS } };
+    const found = await among(blocks, () => window.axe.run(EVERYTHING, options));
+    for (const rule of found.incomplete) {
+      for (const { element } of rule.nodes) known.set(chosen.get(element), (before.get(chosen.get(element)) || 0) + 1);
+    }
+    remember("looks", known);
+    return report(found);
   };
 
-  window.guideChecks = { overflow, moving, hidden, focus, rules, colors };
+  // All rules with these tags but those about colors, with all folded parts open
+  const rules = async (tags) => {
+    configured();
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+    await new Promise((done) => setTimeout(done, 20)); // the page hears of it
+    crowd();
+    clip();
+    const found = await run({ runOnly: { type: "tag", values: tags }, rules: without(COLORS) });
+    return [...found, ...(await colors())];
+  };
+
+  const CONTENT = "article, .sidebar-tree, .toc-tree";
+
+  // What depends on the width, and all rules for what isn't there in another width: the page's frame, boxes that scroll now
+  const narrow = async (tags) => {
+    thin();
+    configured();
+    crowd();
+    clip();
+    const suspect = document.querySelector("[data-crowded], [data-clips]");
+    const found = suspect ? await run({ runOnly: { type: "rule", values: LAYOUT } }) : [];
+    const frame = [...document.body.querySelectorAll("*")].filter((e) => !e.closest(CONTENT) || e.matches("h1, [tabindex]"));
+    const more = await among(frame, () => run({ runOnly: { type: "tag", values: tags }, rules: without([...COLORS, ...LAYOUT]) }));
+    return [...found, ...more, ...(await colors())];
+  };
+
+  window.guideChecks = { overflow, moving, hidden, focus, narrow, rules, colors, remembered };
 })();

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize
 
-from browser.chromium import chromium
 from browser.findings import Finding
 
 SCRIPT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")
@@ -20,16 +17,15 @@ WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=320, hei
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 Scheme = Literal["light", "dark"]
 LOOKS: tuple[tuple[Scheme, ViewportSize, str], ...] = (
-    ("light", WIDE, "rules"),
-    ("dark", WIDE, "colors"),
-    ("light", NARROW, "rules"),
+    ("light", NARROW, "narrow"),
     ("dark", NARROW, "colors"),
+    ("dark", WIDE, "colors"),
+    ("light", WIDE, "rules"),
 )
-"""In which color scheme and width to look for what: see ``visit.js``."""
-SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+"""In which color scheme and width to look for what: see ``visit.js``. Each differs from the one before in one thing."""
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
 """A page has to hear of its new size first, and move what it keeps beside it."""
 FIRST_VIEW = ("document", "stylesheet", "script", "font")
-SHARE = 12  # pages that one browser visits: few enough for two to end at the same time
 WEIGHT_LIMIT = 120 * 1024  # bytes after gzip
 
 
@@ -97,66 +93,69 @@ def context(browser: Browser, **options: Any) -> BrowserContext:
     return browser.new_context(viewport=WIDE, color_scheme="light", reduced_motion="reduce", **options)
 
 
-def visit(tab: Page, traffic: Traffic, root: Path, name: str, axe: str) -> Visited:
-    """Look at one page in both widths and both color schemes."""
-    seen = Visited(name)
-    traffic.clear()
-    tab.set_viewport_size(WIDE)
-    tab.emulate_media(color_scheme="light")
-    tab.goto(traffic.home + name, wait_until="load")
-    seen.weight, seen.requests = traffic.weight(root), len(traffic.requests)
-    tab.evaluate(axe)
-    tab.evaluate(SCRIPT)
-    seen.add("reduced motion", tab.evaluate("guideChecks.moving()"))
-    seen.add("axe", violations(tab))
-    seen.add("overflow at 320 px", tab.evaluate("guideChecks.overflow()"))
-    seen.add("requests to third parties", traffic.third_parties())
-    seen.add("console and policy", dict.fromkeys(traffic.complaints))
-    if seen.weight > WEIGHT_LIMIT:
-        seen.add("weight of first view", [f"{seen.weight / 1024:.0f} KB after gzip, {WEIGHT_LIMIT // 1024} allowed"])
-    return seen
+@dataclass
+class Visitor:
+    """A tab that looks at one page after the other, and a tab where no scripts run."""
+
+    root: Path
+    axe: str
+    tab: Page
+    plain: Page
+    traffic: Traffic
+
+    @classmethod
+    def of(cls, browser: Browser, root: Path, home: str, axe: str) -> Visitor:
+        """Open the tabs; the site below ``root`` is served at ``home``."""
+        found = cls(root, axe, context(browser).new_page(), without_scripts(browser), Traffic(home))
+        found.traffic.watch(found.tab)
+        return found
+
+    def visit(self, name: str) -> Visited:
+        """Look at one page in both widths and both color schemes, and without scripts."""
+        seen, tab = Visited(name), self.tab
+        self.traffic.clear()
+        tab.emulate_media(color_scheme="light")
+        tab.set_viewport_size(NARROW)
+        tab.goto(self.traffic.home + name, wait_until="load")
+        seen.weight, seen.requests = self.traffic.weight(self.root), len(self.traffic.requests)
+        tab.evaluate(self.axe)
+        tab.evaluate(SCRIPT)
+        seen.add("reduced motion", tab.evaluate("guideChecks.moving()"))
+        seen.add("overflow at 320 px", tab.evaluate("guideChecks.overflow()"))
+        seen.add("axe", violations(tab))
+        seen.add("requests to third parties", self.traffic.third_parties())
+        seen.add("console and policy", dict.fromkeys(self.traffic.complaints))
+        if seen.weight > WEIGHT_LIMIT:
+            seen.add(
+                "weight of first view", [f"{seen.weight / 1024:.0f} KB after gzip, {WEIGHT_LIMIT // 1024} allowed"]
+            )
+        self.plain.goto(self.traffic.home + name, wait_until="domcontentloaded")
+        self.plain.evaluate(SCRIPT)
+        seen.add("without JavaScript", self.plain.evaluate("guideChecks.hidden()"))
+        return seen
+
+
+def without_scripts(browser: Browser) -> Page:
+    """Return a tab where no scripts run; figures, which the other tab has asked for, aren't loaded again."""
+    tab = context(browser, java_script_enabled=False).new_page()
+    protocol = tab.context.new_cdp_session(tab)
+    protocol.send("Network.enable")
+    protocol.send("Network.setBlockedURLs", {"urls": ["*.svg", "*.png"]})
+    return tab
 
 
 def violations(tab: Page) -> Iterator[str]:
-    """Yield what axe finds, as ``rule: element: what is wrong (where)``; leave the tab 320 px wide.
+    """Yield what axe finds, as ``rule: element: what is wrong (where)``.
 
     Another color scheme can break the rules about colors alone, so it's those that are looked at in the dark.
     """
+    before = NARROW
     for scheme, width, rules in LOOKS:
         tab.emulate_media(color_scheme=scheme)
-        tab.set_viewport_size(width)
-        tab.wait_for_function("width => innerWidth === width", arg=width["width"])
-        tab.evaluate(SETTLED)
+        if width != before:
+            tab.set_viewport_size(width)
+            tab.wait_for_function("width => innerWidth === width", arg=width["width"])
+            tab.evaluate(SETTLED)
+        before = width
         found: list[str] = tab.evaluate(f"tags => guideChecks.{rules}(tags)", list(TAGS))
         yield from (f"{one} ({scheme}, {width['width']} px)" for one in found)
-
-
-def visit_without_scripts(tab: Page, home: str, name: str) -> list[str]:
-    """Return what of a page's content can't be seen where scripts don't run."""
-    tab.goto(home + name, wait_until="domcontentloaded")
-    tab.evaluate(SCRIPT)
-    found: list[str] = tab.evaluate("guideChecks.hidden()")
-    return found
-
-
-def visit_all(root: Path, home: str, names: Sequence[str], axe: str) -> list[Visited]:
-    """Visit these pages in one browser."""
-    done: list[Visited] = []
-    with chromium() as browser:
-        tab, plain = context(browser).new_page(), context(browser, java_script_enabled=False).new_page()
-        traffic = Traffic(home)
-        traffic.watch(tab)
-        for name in names:
-            seen = visit(tab, traffic, root, name, axe)
-            seen.add("without JavaScript", visit_without_scripts(plain, home, name))
-            done.append(seen)
-    return done
-
-
-def visit_in_parallel(root: Path, home: str, names: Sequence[str], axe: str, workers: int) -> Iterator[Visited]:
-    """Visit the pages a dozen at a time, in several browsers."""
-    shares = [names[start : start + SHARE] for start in range(0, len(names), SHARE)]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # this process has the server's threads
-        each = len(shares)
-        for done in pool.map(visit_all, [root] * each, [home] * each, shares, [axe] * each):
-            yield from done

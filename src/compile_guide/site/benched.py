@@ -180,7 +180,9 @@ class BenchGoals(BenchDirective):
         for bench in self.benches():
             rows = [[case_words(case), *row] for case in cases(bench) for row in goals(bench, *case)]
             caption = f"What we wanted of {OURS[0]}, and what was seen; {bench.place}"
-            made += [table(["When", "Wanted", "Seen", "Met"], rows, caption=caption)] if rows else []
+            found = table(["When", "Wanted", "Seen", "Outcome"], rows, caption=caption)
+            found["classes"].append("guide-goals")
+            made += [found] if rows else []
         return made
 
 
@@ -205,11 +207,11 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[list[Cell]]:
     doubt = (held / of * (1 - held / of) / of) ** 0.5
     covered = f"{percent(held / of)} of {of} (± {percent(doubt)})"
     return [
-        [wanted, f"{percent(mine)}, {name} {percent(best)}", _yes(mine <= share * best)],
-        [f"bias under {percent(BIAS_GOAL)}", f"{percent(bias)} (median of its sizes)", _yes(bias < BIAS_GOAL)],
-        [f"intervals that hold the truth: {low:.0%} to {high:.0%}", covered, _yes(low <= held / of <= high)],
+        [wanted, f"{percent(mine)}, {name} {percent(best)}", _met(mine <= share * best)],
+        [f"bias under {percent(BIAS_GOAL)}", f"{percent(bias)} (median of its sizes)", _met(bias < BIAS_GOAL)],
+        [f"intervals that hold the truth: {low:.0%} to {high:.0%}", covered, _met(low <= held / of <= high)],
     ]
 
 
-def _yes(met: bool) -> str:
-    return "yes" if met else "no"
+def _met(met: bool) -> str:
+    return "✓ met" if met else "✗ not met"

@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
 from compile_guide.lock import LockError, hold
@@ -38,8 +41,8 @@ def _begin(app: Sphinx, config: Config) -> None:
         if made:
             _empty(out, keep=doctrees)
         _empty(doctrees, keep=doctrees / STATE)
-    elif made:
-        shutil.rmtree(out / "_static", ignore_errors=True)  # each build fills it, and none empties it
+    elif made:  # each build fills _static, and none empties it
+        app.connect("build-finished", partial(_sweep, _times(out / "_static")), priority=900)
     _write_state(doctrees, ended=False, made=made, out=str(out))
 
 
@@ -62,6 +65,31 @@ def _empty(folder: Path, keep: Path) -> None:
                 shutil.rmtree(path)
         elif path != keep:
             path.unlink()
+
+
+def _times(folder: Path) -> dict[Path, int]:
+    """Return when each file below a folder was changed last, by its path within."""
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def _sweep(before: dict[Path, int], app: Sphinx, exception: Exception | None) -> None:
+    """Delete the static files of an earlier build that this one has not made.
+
+    At the end and one by one: a page that is reloaded while the site is built again would else have no style. A file
+    that is the same as before isn't written again: so what a build makes is seen by filling an empty folder.
+    """
+    if exception is not None or not before or not isinstance(app.builder, StandaloneHTMLBuilder):
+        return
+    static = app.builder._static_dir
+    with TemporaryDirectory() as empty:
+        app.builder._static_dir = Path(empty)
+        app.builder.copy_static_files()
+        app.builder._static_dir = static
+        made = set(_times(Path(empty)))
+    now = _times(static)
+    for path in before.keys() - made:
+        if now.get(path) == before[path]:  # else somebody else has written or deleted it
+            (static / path).unlink()
 
 
 def _end(app: Sphinx, exception: Exception | None) -> None:
