@@ -44,7 +44,7 @@ def search_by_keyboard(tab: Page, home: str, words: str) -> list[Finding]:
     try:
         tab.wait_for_selector("ul.search li a", timeout=20_000)
         tab.evaluate(SCRIPT)
-        if not any("search.html" not in stop["href"] and "highlight=" in stop["href"] for stop in stops(tab)):
+        if not any(stop["found"] for stop in stops(tab)):
             return [Finding(CHECK, "search.html", "Tab doesn't reach a result")]
         tab.keyboard.press("Enter")
         tab.wait_for_url(lambda url: "search.html" not in url, timeout=20_000)

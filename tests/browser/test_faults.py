@@ -7,16 +7,18 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from browser import __main__, downloads, keyboard, lighthouse, links, needs, search, serve, validity, visit
+from browser import __main__, downloads, keyboard, lanes, lighthouse, links, needs, search, serve, validity, visit
 from browser.chromium import chromium
 from browser.findings import Finding, Row, report
 
 CSP = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'self'; style-src 'self' 'unsafe-inline'\">"
+PALE = "<style>.b { color: #bbb }</style>"
 PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -64,20 +66,38 @@ def test_a_page_without_fault_has_no_finding(browser: Browser, modules: Path, tm
 @pytest.mark.parametrize(
     ("check", "part", "where", "body", "head"),
     [
-        ("axe", "color-contrast", "light, 1280 px", "<p style='color:#aaa'>Pale on white.</p>", ""),
+        ("axe", "color-contrast", "light, 320 px", "<p style='color:#aaa'>Pale on white.</p>", ""),
+        ("axe", "color-contrast", "light, 1280 px", "<details><summary>x</summary><p style='color:#aaa'>Pale</p></details>", ""),
         (
-            *("axe", "color-contrast", "dark, 1280 px", "<p class=pale>Pale in the dark alone.</p>"),
+            *("axe", "color-contrast", "dark, 320 px", "<p class=pale>Pale in the dark alone.</p>"),
             "<style>@media (prefers-color-scheme: dark) { body { background: #111; color: #eee } .pale { color: #333 } }</style>",
         ),
         (
             *("axe", "color-contrast", "light, 320 px", "<p class=pale>Pale on a phone alone.</p>"),
             "<style>@media (max-width: 400px) { .pale { color: #bbb } }</style>",
         ),
-        ("axe", "color-contrast: b:", "light, 1280 px", "<pre><code>a <b style='color:#bbb'>pale</b> word</code></pre>", ""),
+        (
+            *("axe", "color-contrast", "dark, 1280 px", "<p class=pale>Pale in the dark of a desk.</p>"),
+            "<style>@media (prefers-color-scheme: dark) and (min-width: 900px) { .pale { color: #ccc } }</style>",
+        ),
+        ("axe", "color-contrast: b:", "light, 320 px", "<pre><code>a <b style='color:#bbb'>pale</b> word</code></pre>", ""),
         ("axe", "image-alt", "1280 px", "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' width=9 height=9>", ""),
         ("axe", "target-size", "320 px", "<button style='{tiny}'>a</button><button style='{tiny}'>b</button>", ""),
-        ("axe", "heading-order", "320 px", "<h4>Three levels down</h4>", ""),
+        ("axe", "heading-order", "1280 px", "<h4>Three levels down</h4>", ""),
+        (
+            *("axe", "button-name", "320 px", "</article><button class=phone></button><article>"),
+            "<style>@media (min-width: 400px) { .phone { display: none } }</style>",
+        ),
+        ("axe", "scrollable-region-focusable", "320 px", "<pre style='overflow-x:auto'>" + "wide " * 30 + "</pre>", ""),
+        ("axe", "link-name", "1280 px", f"<table>{'<tr><td><a href=#>x</a>' * 9}<tr><td><a href=#></a></table>", ""),
+        ("axe", "color-contrast", "320 px", f"<table>{'<tr><td>x' * 9}<tr><td style='color:#aaa'>Pale</table>", ""),
+        ("axe", "color-contrast", "320 px", f"<pre>x {'<a class=a href=#>y</a>' * 9} <a class=b href=#>Pale</a></pre>", "{pale}"),
         ("overflow at 320 px", "div#wide", "", "<div id=wide style='width:500px;height:9px'></div>", ""),
+        (
+            *("overflow at 320 px", "p#wide", ""),
+            "<div style='overflow:auto'><p id=wide style='position:absolute;width:500px;clip-path:inset(50%)'>x</p></div>",
+            "",
+        ),
         ("reduced motion", "p.moves", "", "<p class=moves>Moves.</p>", "<style>.moves { transition: color 1s }</style>"),
         ("requests to third parties", "http://127.0.0.1:9/x.js", "", "<script src='http://127.0.0.1:9/x.js'></script>", ""),
         ("console and policy", "Executing inline script", "", "<script>document.title = 'x'</script>", CSP),
@@ -92,7 +112,7 @@ def test_a_planted_fault_is_found_by_its_check(
 ) -> None:
     heavy = "/*" + os.urandom(80_000).hex() + "*/"  # hex of noise packs to half
     body = body.replace("{tiny}", "width:12px;height:12px;padding:0;margin:0;border:0;font-size:8px")
-    put(tmp_path, body=body, head=head.replace("{heavy}", heavy * 2))
+    put(tmp_path, body=body, head=head.replace("{heavy}", heavy * 2).replace("{pale}", PALE))
     seen = visited(browser, modules, tmp_path)
     found = [one.what for one in seen.findings if one.check == check]
     assert any(part in what and where in what for what in found), seen.findings
@@ -192,3 +212,19 @@ def test_a_slow_page_is_asked_about_again_and_its_best_score_counts(monkeypatch:
     monkeypatch.setattr(lighthouse, "ask", ask)
     found, wrong = lighthouse.audit("http://127.0.0.1/", "a.html", Path("modules"))
     assert (found["performance"], len(wrong), scores) == (0.9, 1, [])
+
+
+def test_an_error_in_one_lane_ends_the_other_and_goes_on() -> None:
+    begun: list[int] = []
+
+    def task(number: int, lane: lanes.Lane) -> int:
+        begun.append(number)
+        if number == 1:
+            raise RuntimeError("no report")
+        lane.browser.new_page().close()
+        return number
+
+    with pytest.raises(RuntimeError, match="no report"):
+        lanes.side_by_side([partial(task, number) for number in (1, *range(2, 500))], lanes=2)
+    assert len(begun) < 400
+    assert lanes.side_by_side([partial(task, number) for number in (5, 4, 3)], lanes=2) == [5, 4, 3]

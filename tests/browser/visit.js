@@ -82,7 +82,7 @@
       tag: element.localName,
       classes: [...element.classList],
       type: element.type || "",
-      href: element.href || "",
+      found: Boolean(element.closest("ul.search")),
       seen: Boolean(marked && ((shown && !tiny) || (label && label.checkVisibility()) || (cover && element.checkVisibility()))),
     };
   };
