@@ -213,6 +213,6 @@ followPermalink();
 filterLedger();
 filterCards();
 chooseMachine();
-focusScrolling();
+setTimeout(focusScrolling); // it has the page laid out: a task by itself lets the reader in before
 addEventListener("resize", focusScrolling);
 addEventListener("toggle", focusScrolling, true); // what was folded had no width before

@@ -65,7 +65,7 @@ class Server(ThreadingHTTPServer):
 def served(root: Path) -> Iterator[str]:
     """Serve ``root`` on a free port of this machine alone while the block runs, and give its address."""
     server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(root)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)  # seconds to hear of its end
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
