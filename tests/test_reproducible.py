@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from site_builds import write
+from site_builds import build, put_records, write
 from small_tree import EXAMPLE, PLAIN, built, put_record, small_tree
 
 from compile_guide import reproduce
@@ -82,6 +82,22 @@ def test_two_builds_in_two_environments_leave_the_same_files(
     assert {"folder", "umask", "jobs", "TZ", "LC_ALL", "PYTHONHASHSEED", "HOME"} <= {row[0] for row in rows}
     record_property("differences between the environments", len(rows))
     record_property("files", count)
+
+
+def test_a_paragraph_more_is_no_reason_to_write_other_pages_again(tmp_path: Path) -> None:
+    pages = {"index": "# One\n\n```{toctree}\nsecond\nthird\n```\n", "second": "# Two\n\nWords.\n\n## Part\n"}
+    pages["third"] = "# Three\n\nSee [](second.md#part).\n"
+    write(tmp_path, {f"docs/{name}.md": text for name, text in pages.items()})
+    put_records(tmp_path)
+    settings = "myst_heading_anchors = 3\n"
+    third = build(tmp_path, settings=settings).out / "third.html"
+    before = third.stat().st_mtime_ns
+    edit(tmp_path / "docs" / "second.md", "Words.", "Words.\n\nMore of them.")
+    build(tmp_path, settings=settings)
+    assert third.stat().st_mtime_ns == before
+    edit(tmp_path / "docs" / "second.md", "## Part", "## Another title\n\n## Part")
+    build(tmp_path, settings=settings)
+    assert third.stat().st_mtime_ns > before
 
 
 def test_where_packages_lie_is_left_out_of_the_build_info() -> None:

@@ -28,8 +28,13 @@ def outline(env: BuildEnvironment) -> str:
         "order": {page: " ".join(pages) for page, pages in env.toctree_includes.items()},
         "places": {name: std.get(name) for name in ("labels", "anonlabels", "terms", "objects")},
         "names": {name: (found.docname, found.node_id) for name, found in py.get("objects", {}).items()},
-        "headings": {page: found.get("myst_slugs") for page, found in env.metadata.items()},
+        "headings": {page: _headings(found.get("myst_slugs") or {}) for page, found in env.metadata.items()},
     })  # fmt: skip
+
+
+def _headings(slugs: dict[str, tuple[int, str, str]]) -> dict[str, tuple[str, str]]:
+    """Return ids and titles without the lines that they stand in: a longer paragraph above would move them."""
+    return {slug: (place, title) for slug, (_line, place, title) in slugs.items()}
 
 
 def _settle_build_info(app: Sphinx) -> None:
