@@ -50,6 +50,10 @@ python_use_unqualified_type_names = True
 
 # For language models: llms.txt lists the pages; the full text is ours, because theirs is the source with its roles
 llms_txt_full_file = False
+# given here, because the extension takes the first page's words, and has none in a build that writes no page
+llms_txt_summary = (
+    "How mx.compile of Apple's MLX behaves: every statement executed, every number measured on a named machine."
+)
 llms_txt_uri_template = "{docname}.html"
 compile_guide_plain = "llms-full.txt"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import promises
 import pytest
+import quick_compiler
 from hypothesis import HealthCheck, settings
-from promises import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401 - hooks
+from promises import pytest_addoption, pytest_configure  # noqa: F401 - hooks
 
 from compile_guide import record
 
@@ -21,6 +23,27 @@ settings.load_profile("guide")
 COLORS = ("CI", "FORCE_COLOR", "FORCE_COLOUR", "CLICOLOR_FORCE", "PY_COLORS")
 for name in COLORS:
     os.environ.pop(name, None)
+
+
+LONGEST_FIRST = (
+    "test_real_site", "test_reproducible", "test_killed", "test_whole", "test_anywhere", "test_ledger", "test_examples",
+    "test_recorder", "test_history", "test_wheel", "test_blocks", "test_noxfile",
+)  # fmt: skip
+"""Files that take minutes, most of it in one fixture: whoever begins one last lets the other processes wait."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the promised tests alone if asked, and let the longest files begin first."""
+    promises.pytest_collection_modifyitems(config, items)
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main() -> Generator[None, object, object]:
+    """Have a folder for the compiler before the processes that run the tests begin."""
+    with quick_compiler.folder_for_all():
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

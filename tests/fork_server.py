@@ -5,15 +5,14 @@ Nothing of ours is imported here, nor before the build does: which copy of it is
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from quick_compiler import with_quick_compiler
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([
@@ -22,27 +21,6 @@ CONTEXT.set_forkserver_preload([
     "matplotlib.pyplot", "msgspec",
 ])  # fmt: skip
 WAIT_S = 280
-COMPILER = """#!/bin/sh
-for it; do
-    case "$last $it" in *.cpp) source=$it;; "-o "*) made=$it;; esac
-    last=$it
-done
-[ -n "$source" ] || exec {real} "$@"
-kept="{folder}"/$(sha256sum < "$source" | cut -c1-32)
-[ -f "$kept" ] && exec cp "$kept" "$made"
-{real} "$@" && cp "$made" "$kept.$$" && mv "$kept.$$" "$kept"
-"""
-"""A g++ that builds each kernel once: building them over and over would take most of these tests' time."""
-
-
-@functools.cache
-def with_quick_compiler() -> str:
-    """Return PATH with that compiler before all others."""
-    folder = Path(tempfile.mkdtemp(prefix="compiler-"))
-    if real := shutil.which("g++"):
-        (folder / "g++").write_text(COMPILER.format(real=real, folder=folder), encoding="utf-8")
-        (folder / "g++").chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def _build(folder: str, argv: list[str], log: str, path: str) -> None:

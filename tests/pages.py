@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from quick_compiler import with_quick_compiler
+
 from compile_guide import process
 from compile_guide.site import graphs
 
@@ -162,7 +164,7 @@ def run_page(page: Path, folder: Path, kernels: Path, limit_s: float = LIMIT_S) 
     results.touch()
     child = f"import sys; sys.stdin = open({str(source)!r}, encoding='utf-8')\n{CHILD}"
     argv = [sys.executable, "-c", child, str(page), str(results)]
-    paths = {"PYTHONPATH": str(ROOT / "src"), "MLX_DISABLE_COMPILE": None}
+    paths = {"PYTHONPATH": str(ROOT / "src"), "MLX_DISABLE_COMPILE": None, "PATH": with_quick_compiler()}
     ended = process.run(argv, folder=folder, limit_s=limit_s, env=paths, temp=kernels)
     seen = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     wrong = [fault for block, run in zip(found, seen, strict=False) for fault in judge(page, block, *run)]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from quick_compiler import with_quick_compiler
 
 from compile_guide import process
 from compile_guide.copying import TRAVELS
@@ -237,7 +238,8 @@ def run_alone(script: Path, python: Path, folder: Path, kernels: Path) -> Alone:
     assert copied.returncode == 0, copied.output
     before, sink = files_in(target), folder / "sink.jsonl"
     sink.write_text(json.dumps(SETTINGS) + "\n", encoding="utf-8")
-    clean = {"COMPILE_GUIDE_SINK": str(sink), "PYTHONPATH": None, "PYTHONHOME": None, "VIRTUAL_ENV": None}
+    unset = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
+    clean = {"COMPILE_GUIDE_SINK": str(sink), "PATH": with_quick_compiler(), **unset}
     argv = [str(python), script.name]
     ended = process.run(argv, folder=target, limit_s=LIMIT_S, env=clean, temp=kernels)
     lines = sink.read_text(encoding="utf-8").splitlines()[1:]

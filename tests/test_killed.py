@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fork_server import broken_off, with_quick_compiler
+from fork_server import broken_off
 from forked import finish, site, start
+from quick_compiler import with_quick_compiler
 from test_recorder import GOOD, SRC, gallery
 
 from compile_guide import record

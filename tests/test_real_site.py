@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from quick_compiler import with_quick_compiler
 
 from compile_guide import recorder
 from compile_guide.claims import all_claims
@@ -40,7 +41,7 @@ def sphinx(folder: Path) -> subprocess.CompletedProcess[str]:
         "--keep-going",
     ]
     argv += ["-D", f"compile_guide_record={shown}"]
-    env = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    env = {**os.environ, "PYTHONPATH": str(folder / "src"), "PATH": with_quick_compiler()}
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 

@@ -122,7 +122,7 @@ def _inside(cell: Cell) -> nodes.Node:
     """Return what stands in a cell. Plain words need no paragraph, and are most of the site's nodes; links do."""
     if isinstance(cell, str):
         return nodes.Text(cell)
-    plain = isinstance(cell, nodes.inline) and all(isinstance(part, nodes.Text) for part in cell)
+    plain = isinstance(cell, nodes.inline | nodes.strong) and all(isinstance(part, nodes.Text) for part in cell)
     return cell if plain or isinstance(cell, nodes.paragraph | nodes.container) else paragraph(cell)
 
 
