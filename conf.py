@@ -32,12 +32,8 @@ extensions = [
 ]
 exclude_patterns = ["_templates", "gallery/backreferences", "records"]
 nitpicky = True
-suppress_warnings = [
-    "sphinx_gallery.space_in_filename",  # it means folders too, even the one that holds the checkout
-]
-nitpick_ignore_regex = [
-    (r"py:.*", r"(mx|mlx)\.core\.array"),  # written in signatures; MLX isn't imported to look
-]
+suppress_warnings = ["sphinx_gallery.space_in_filename"]  # it means the folder that holds the checkout, too
+nitpick_ignore_regex = [(r"py:.*", r"(mx|mlx)\.core\.array")]  # written in signatures; MLX isn't imported to look
 
 # Text
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
