@@ -27,7 +27,7 @@ for name in COLORS:
 
 LONGEST_FIRST = (
     "test_real_site", "test_reproducible", "test_killed", "test_whole", "test_anywhere", "test_ledger", "test_examples",
-    "test_recorder", "test_history", "test_wheel", "test_blocks", "test_noxfile",
+    "test_observed", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
 )  # fmt: skip
 """Files that take minutes, most of it in one fixture: whoever begins one last lets the other processes wait."""
 

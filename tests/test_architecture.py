@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST_FIRST
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "compile_guide"
@@ -148,6 +149,10 @@ def test_the_arrows_form_no_circle() -> None:
 def test_a_module_has_at_most_300_lines(path: str) -> None:
     limit = LONG_MODULES.get(path.removeprefix("src/compile_guide/"), 300)
     assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= limit
+
+
+def test_the_files_of_tests_that_begin_first_exist() -> None:
+    assert [name for name in LONGEST_FIRST if not (ROOT / "tests" / f"{name}.py").is_file()] == []
 
 
 def test_the_settings_of_sphinx_have_fewer_than_90_lines() -> None:

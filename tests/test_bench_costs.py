@@ -47,9 +47,9 @@ def test_a_ratio_is_taken_run_by_run() -> None:
 
 
 def test_a_timed_call_costs_less_than_a_fifth_of_a_microsecond(tmp_path: Path) -> None:
-    assert command.main(["harness", "--repeats", "3", "--out", str(tmp_path / "one.json")]) == 0
+    assert command.main(["harness", "--repeats", "15", "--out", str(tmp_path / "one.json")]) == 0
     found = load(tmp_path / "one.json").parts["harness"]
-    best = {name: min(values) for name, values in found.values.items()}  # the tests' neighbors make the others longer
+    best = {name: min(values) for name, values in found.values.items()}  # neighbors make others longer
     assert best[OURS] - best[BARE] < 0.2e-6
     assert len(best) == 3 and found.machine["python"] == sys.version.split()[0]
 

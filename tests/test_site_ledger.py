@@ -44,3 +44,10 @@ def test_each_topic_has_a_page_of_its_own() -> None:
         path.read_text(encoding="utf-8").partition("{claims} ")[2].split()[0] for path in (DOCS / "claims").glob("*.md")
     }
     assert pages == {claim.topic for claim in all_claims().values()}
+
+
+def test_code_in_what_a_topic_says_of_itself_is_shown_as_code(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# State\n\n```{claims} state\n```\n"})
+    put_records(tmp_path)
+    said = build(tmp_path).page()
+    assert "``" not in said and 'what <code class="docutils literal notranslate"><span class="pre">inputs=' in said

@@ -699,7 +699,7 @@ class _Side:
         calls = repeat(None, self.calls)
         for _ in repeat(None, self.settle):
             evaluate(function(*inputs))
-        if self.calls == 1:  # a loop around it would cost a tenth of a microsecond
+        if self.calls == 1:  # the harness is dearest here, and a loop makes it dearer
             start = clock()
             evaluate(function(*inputs))
             return clock() - start

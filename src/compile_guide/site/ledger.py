@@ -61,7 +61,7 @@ class Ledger(RecordsDirective):
         module = importlib.import_module(f"compile_guide.claims.{topic}")
         self.env.note_dependency(inspect.getsourcefile(module) or "")
         about = inspect.getdoc(module) or ""
-        said = [paragraph(" ".join(about.split("\n\n")[0].split()))] if about else []
+        said = [paragraph(*_with_literals(" ".join(about.split("\n\n")[0].split())))] if about else []
         entries: list[nodes.Node] = [*said, *(self._claim(claim, records, shown) for claim in claims)]
         return entries if self.arguments == [topic] else [section(self.state.document, topic, entries)]
 
@@ -98,6 +98,11 @@ def _row(group: list[Record], seen: Verdict) -> list[Cell]:
     """Return the row of machines that saw the same: a record that is older than the claim lacks it, and says so."""
     word, mark = ("unseen", "not run there") if seen is NOT_RUN else verdict(seen)
     return [machines_cell(group), versions(group), text(mark, "claim", f"claim-{word}"), seen.observed]
+
+
+def _with_literals(words: str) -> list[Cell]:
+    """Return a docstring's words, with code where it has double backquotes."""
+    return [nodes.literal(part, part) if odd % 2 else part for odd, part in enumerate(words.split("``"))]
 
 
 class LedgerIndex(RecordsDirective):

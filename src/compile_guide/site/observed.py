@@ -216,7 +216,7 @@ def _unchanged(ids: list[str], able: list[Version]) -> list[nodes.Node]:
     for holds in MARKS:
         alike = [id for id in ids if next(v.verdicts[id][0] for v in able if id in v.verdicts) is holds]
         links = [part for id in alike for part in (", ", _to_claim(id))][1:]
-        made += [paragraph(verdict_text(holds), ", on every release: ", *links, ".")] if alike else []
+        made += [paragraph(verdict_text(holds), ", on each release tried: ", *links, ".")] if alike else []
     return made
 
 
