@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import make_entry, make_record
 from site_builds import CONF, GALLERY, Site, build, put_records, write
+from sphinx.application import Sphinx
+from sphinx_gallery import gen_gallery
 
 from compile_guide.site.downloads import write_zip
 from compile_guide.site.figures import LIGHT_TO_DARK, for_dark
@@ -200,6 +202,40 @@ def test_an_unchanged_gallery_runs_no_example_again(tmp_path: Path) -> None:
     rendered(tmp_path)
     assert count.read_text(encoding="utf-8") == "x"
     assert (tmp_path / "out" / "gallery" / "one" / "example.html").stat().st_mtime_ns == before
+
+
+def looked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Build, and say whether sphinx-gallery was asked to look at the scripts."""
+    asked: list[Sphinx] = []
+    look = gen_gallery.generate_gallery_rst
+    with monkeypatch.context() as patch:
+        patch.setattr(gen_gallery, "generate_gallery_rst", lambda app: (asked.append(app), look(app)))
+        assert rendered(folder).warnings == []
+    return bool(asked)
+
+
+CHANGES = {
+    "a script": lambda folder: write(folder, {"gallery/one/example.py": SCRIPT + "\nprint(1234)\n"}),
+    "a header": lambda folder: write(folder, {"gallery/one/GALLERY_HEADER.rst": "Two\n===\n"}),
+    "a record": lambda folder: put_records(folder, make_record(FAST, created="2026-11-23T00:00:00Z")),
+    "a page of the last build": lambda folder: write(folder, {"docs/gallery/one/example.rst": "Cut off"}),
+    "a page gone": lambda folder: (folder / "docs/gallery/one/index.rst").unlink(),
+    "the note of the last build": lambda folder: write(folder, {"docs/gallery/.files": '{"from": 1}'}),
+}
+
+
+@pytest.mark.parametrize("what", [None, *CHANGES])
+def test_sphinx_gallery_looks_at_the_scripts_only_when_something_has_changed(
+    what: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(tmp_path, example=SCRIPT)
+    assert looked_again(tmp_path, monkeypatch)
+    if what:
+        CHANGES[what](tmp_path)
+    assert looked_again(tmp_path, monkeypatch) is bool(what)
+    page = (tmp_path / "out" / f"{PAGE}.html").read_text(encoding="utf-8")
+    assert "A rising line" in page
+    assert (">1234<" in page) is (what == "a script")
 
 
 def test_pages_of_a_build_that_was_killed_are_made_anew(tmp_path: Path) -> None:

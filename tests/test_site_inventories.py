@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,31 @@ def test_inventories_that_are_right_keep_their_time(tmp_path: Path) -> None:
     assert mapping(tmp_path) == setting
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
     assert set(setting) == {"python", "mlx", "numpy", "matplotlib"}
+
+
+def test_inventories_are_made_once_without_importing_anything_the_second_time(tmp_path: Path) -> None:
+    mapping(tmp_path)
+    code = f"""
+import sys
+from pathlib import Path
+from compile_guide.site.inventories import mapping
+mapping(Path({str(tmp_path)!r}))
+print(sorted({{"mlx.core", "numpy", "matplotlib"}} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["mlx.inv", "made-from"])
+def test_an_inventory_that_was_cut_off_is_made_again(name: str, tmp_path: Path) -> None:
+    mapping(tmp_path)
+    files = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    (tmp_path / name).write_bytes(files[tmp_path / name][:9])
+    mapping(tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == files
+
+
+def test_inventories_of_other_versions_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping(tmp_path)
+    monkeypatch.setattr(inventories, "version", lambda name: "99.0")
+    mapping(tmp_path)
+    assert b"# Version: 99.0" in (tmp_path / "numpy.inv").read_bytes()

@@ -134,3 +134,34 @@ def test_an_examples_tables_outputs_and_figures_are_told(gallery: str) -> None:
 
 def test_nothing_unresolved_is_left(gallery: str) -> None:
     assert not re.search(r"\{[a-z:]+\}`|:[a-z]+:`|```\{|<(div|table|span|p)\b", gallery)
+
+
+def titles_in_llms(folder: Path) -> set[str]:
+    """Build with sphinx-llms-txt; return the titles that its file lists."""
+    site = build(folder, settings='extensions.insert(0, "sphinx_llms_txt")\nhtml_copy_source = True\n')
+    assert site.warnings == []
+    return set(re.findall(r"^- \[(.+?)\]", (site.out / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+CHANGES = {
+    "a title": ({"docs/other.md": "# Otherwise\n"}, {"Title", "Otherwise"}),
+    "a page more": ({"docs/third.md": "# Third\n"}, {"Title", "Other", "Third"}),
+    "a page less": ({"docs/other.md": ""}, {"Title"}),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_llms_txt_is_made_again_when_a_page_has_changed_and_only_then(what: str, tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# Title\n", "docs/other.md": "---\norphan: true\n---\n# Other\n"})
+    assert titles_in_llms(tmp_path) == {"Title", "Other"}
+    file = tmp_path / "out" / "llms.txt"
+    before = file.stat().st_mtime_ns
+    assert titles_in_llms(tmp_path) == {"Title", "Other"}
+    assert file.stat().st_mtime_ns == before
+    files, titles = CHANGES[what]
+    write(tmp_path, {name: f"---\norphan: true\n---\n{text}" for name, text in files.items() if text})
+    for name in (name for name, text in files.items() if not text):
+        (tmp_path / name).unlink()
+    assert titles_in_llms(tmp_path) == titles
+    file.unlink()
+    assert titles_in_llms(tmp_path) == titles

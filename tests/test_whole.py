@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from forked import finish, site
 from site_builds import CONF, GALLERY
-from test_site_gallery import HEAD, start
+from test_site_gallery import HEAD, SCRIPT, start
 
 from compile_guide.lock import LockError, hold
 from compile_guide.reproduce import differing
@@ -72,6 +72,14 @@ def test_a_warning_fails_the_second_build_too(tmp_path: Path) -> None:
         page.write("\n{measured}`nothing.ratio`\n")
     assert [finish(folder, tmp_path / f"log{number}") for number in (1, 2)] == [1, 1]
     assert "has no comparison 'nothing'" in (tmp_path / "log2").read_text(encoding="utf-8")
+
+
+def test_a_warning_of_an_example_fails_the_second_build_too(tmp_path: Path) -> None:
+    start(tmp_path, early=SCRIPT.replace('ax.set_title("A rising line")', ""))
+    for _ in range(2):
+        done = built(tmp_path)
+        assert done.returncode != 0
+        assert "early.py: figure 1 has no title" in done.stderr
 
 
 def test_of_two_builds_at_once_the_second_names_the_first_and_the_first_succeeds(tmp_path: Path) -> None:

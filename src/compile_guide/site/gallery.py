@@ -16,6 +16,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from compile_guide.needs import mlx_fault
+from compile_guide.site import standing
 from compile_guide.site.downloads import rewrite_downloads
 from compile_guide.site.examples import GalleryError, check_threads, watch_examples
 from compile_guide.site.figures import style
@@ -72,26 +73,34 @@ def reset(_gallery_conf: dict[str, Any], _file: str | None) -> None:
 class Replay:
     """What happens around sphinx-gallery's own work in one build."""
 
-    def __init__(self, app: Sphinx) -> None:
-        self.app, self.before = app, dict(os.environ)
+    def __init__(self, app: Sphinx, record: Path) -> None:
+        self.app, self.record, self.before = app, record, dict(os.environ)
         self.folder = Path(app.srcdir) / app.config.sphinx_gallery_conf["gallery_dirs"]
-        self.stamp = ""
+        self.stamp, self.digest = fingerprint(app, record), standing.digest_of(app)
 
-    def start(self, record: Path) -> None:
+    def is_done(self) -> bool:
+        """Say whether the last build made the pages from all that there is now, and nobody has touched them."""
+        marker, again = self.folder / MARKER, self.app.config.sphinx_gallery_conf["run_stale_examples"]
+        same = marker.exists() and marker.read_text(encoding="utf-8") == self.stamp
+        return same and not again and standing.made_from(self.folder) == self.digest and standing.is_whole(self.folder)
+
+    def start(self) -> None:
         """Clear out pages that another state made, forbid exits, and let timings come from the record."""
-        self.stamp = fingerprint(self.app, record)
-        clear_unless(self.folder, self.stamp)
+        clear_unless(self.folder, self.stamp if standing.is_whole(self.folder) else "touched")
         (self.folder / MARKER).write_text("", encoding="utf-8")
         clear_figures(Path(self.app.srcdir) / self.app.config.sphinx_gallery_conf["examples_dirs"], self.folder)
         watch_examples()
         kernels = Path(self.app.doctreedir) / "kernels"
         kernels.mkdir(parents=True, exist_ok=True)
         # MLX's CPU backend loads whatever kernel it finds in the temp folder, so that is one of our own.
-        os.environ.update({REPLAY: str(record.resolve()), "TMPDIR": str(kernels.resolve())})
+        os.environ.update({REPLAY: str(self.record.resolve()), "TMPDIR": str(kernels.resolve())})
         os.environ.pop(SINK, None)
 
-    def stop(self) -> None:
-        """Put the environment back; when every example ran well, say what the pages were made from."""
+    def stop(self, warned: bool) -> None:
+        """Put the environment back; when every example ran well, say what the pages were made from.
+
+        Where a warning fails the build, it must fail the next one, too: then the examples run again.
+        """
         for name in (REPLAY, SINK, "TMPDIR"):
             if name in self.before:
                 os.environ[name] = self.before[name]
@@ -101,8 +110,9 @@ class Replay:
         tempfile.tempdir = None  # Python remembers the folder that it found first
         check_threads()
         rewrite_downloads(self.folder)
-        if not self.app.config.sphinx_gallery_conf["failing_examples"]:
+        if not self.app.config.sphinx_gallery_conf["failing_examples"] and not (warned and self.app._fail_on_warnings):
             (self.folder / MARKER).write_text(self.stamp, encoding="utf-8")
+            standing.note(self.folder, "" if warned else self.digest)
 
 
 def note_unmeasured(folder: Path) -> None:
@@ -168,10 +178,27 @@ def code_stamp() -> str:
     return digest.hexdigest()
 
 
-def _start(app: Sphinx) -> None:
+def _make(app: Sphinx) -> None:
+    """Let sphinx-gallery make its pages, the timings replayed, unless they stand as the last build left them."""
+    from sphinx_gallery import scrapers
+    from sphinx_gallery.gen_gallery import generate_gallery_rst
+
     conf = app.config.sphinx_gallery_conf
-    if not (Path(app.srcdir) / conf["examples_dirs"]).is_dir():
+    examples = Path(app.srcdir) / conf["examples_dirs"]
+    if not examples.is_dir():
+        generate_gallery_rst(app)  # it says so
         return
+    replay, before = Replay(app, _record_shown(app)), app._warncount
+    if replay.is_done():
+        conf["stale_examples"] = [str(file) for file in examples.glob("*/*.py")]  # as it calls what it needn't run
+        return
+    scrapers._import_matplotlib()
+    replay.start()
+    generate_gallery_rst(app)
+    replay.stop(warned=app._warncount > before)
+
+
+def _record_shown(app: Sphinx) -> Path:
     folder = Path(app.srcdir) / app.config.compile_guide_records
     found = shelf(folder, app.config.compile_guide_record)
     if found.shown_file is None:
@@ -179,16 +206,19 @@ def _start(app: Sphinx) -> None:
         raise GalleryError(wrong)
     if fault := mlx_fault():
         raise SystemExit(f"compile_guide: {fault}")  # of its own errors Sphinx makes a page-long report
-    app._compile_guide_replay = Replay(app)  # type: ignore[attr-defined]
-    app._compile_guide_replay.start(found.shown_file)  # type: ignore[attr-defined]
-
-
-def _stop(app: Sphinx) -> None:
-    if replay := getattr(app, "_compile_guide_replay", None):
-        replay.stop()
+    return found.shown_file
 
 
 def setup(app: Sphinx) -> None:
-    """Run before and after sphinx-gallery, which works at priority 500."""
-    app.connect("builder-inited", _start, priority=450)
-    app.connect("builder-inited", _stop, priority=550)
+    """Take the place of sphinx-gallery's own hook: it is called from here, or not at all.
+
+    It also sets matplotlib up as soon as it has read its settings, which takes a third of a build without a change: that
+    waits until there is an example to run.
+    """
+    from sphinx_gallery import gen_gallery
+
+    for listener in app.events.listeners["builder-inited"]:
+        if listener.handler is gen_gallery.generate_gallery_rst:
+            app.disconnect(listener.id)
+    gen_gallery._import_matplotlib = lambda: None
+    app.connect("builder-inited", _make)

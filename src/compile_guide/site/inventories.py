@@ -7,12 +7,15 @@ published pages (versions 0.31 and 0.32).
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version_tuple
 from types import ModuleType
@@ -26,6 +29,7 @@ MLX = "https://ml-explore.github.io/mlx/build/html/"
 PYTHON = "https://docs.python.org/3/"
 NUMPY = "https://numpy.org/doc/stable/"
 MATPLOTLIB = "https://matplotlib.org/stable/"
+ADDRESSES = {"python": PYTHON, "mlx": MLX, "numpy": NUMPY, "matplotlib": MATPLOTLIB}
 
 MLX_MODULES = {
     "mlx.core": "ops", "mlx.core.fast": "fast", "mlx.core.fft": "fft", "mlx.core.linalg": "linalg",
@@ -193,23 +197,47 @@ def inventory(project: str, number: str, items: Iterable[Item]) -> bytes:
     return head.encode() + zlib.compress("".join(lines).encode(), 9)
 
 
+MADE_FROM = "made-from"
+"""File beside the inventories: a digest of them and of what they were made from."""
+
+
 def mapping(folder: Path) -> dict[str, tuple[str, str]]:
     """Write the inventories into a folder, where they aren't right already; return intersphinx's setting.
 
-    Without a fitting MLX there are none, and a warning.
+    Making them imports MLX, NumPy and matplotlib, so it is done once for each set of versions. Without a fitting MLX
+    there are none, and a warning.
     """
     if fault := mlx_fault():
         logging.getLogger(__name__).warning(fault)
         return {}
+    stamp = folder / MADE_FROM
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != _digest(folder):
+        _make(folder)
+        stamp.write_text(_digest(folder), encoding="utf-8")
+    return {name: (address, str(folder / f"{name}.inv")) for name, address in ADDRESSES.items()}
+
+
+def _make(folder: Path) -> None:
     projects = {
-        "python": (PYTHON, inventory("Python", ".".join(python_version_tuple()[:2]), python_items())),
-        "mlx": (MLX, inventory("MLX", version("mlx"), mlx_items())),
-        "numpy": (NUMPY, inventory("NumPy", version("numpy"), numpy_items())),
-        "matplotlib": (MATPLOTLIB, inventory("Matplotlib", version("matplotlib"), matplotlib_items())),
+        "python": inventory("Python", ".".join(python_version_tuple()[:2]), python_items()),
+        "mlx": inventory("MLX", version("mlx"), mlx_items()),
+        "numpy": inventory("NumPy", version("numpy"), numpy_items()),
+        "matplotlib": inventory("Matplotlib", version("matplotlib"), matplotlib_items()),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (_, content) in projects.items():
+    for name, content in projects.items():
         file = folder / f"{name}.inv"
         if not file.exists() or file.read_bytes() != content:
             file.write_bytes(content)
-    return {name: (address, str(folder / f"{name}.inv")) for name, (address, _) in projects.items()}
+
+
+def _digest(folder: Path) -> str:
+    """Return a digest of the inventories and of what they are made from: packages, Python, and this file."""
+    core = find_spec("mlx.core")  # built for another device, the same version may hold other names
+    built = Path(core.origin) if core and core.origin else Path(__file__)
+    known = [sys.version, str(built), str(built.stat().st_mtime_ns)]
+    known += [version(name) for name in ("mlx", "numpy", "matplotlib")]
+    found = hashlib.sha256("\n".join(known).encode())
+    for file in (Path(__file__), *(folder / f"{name}.inv" for name in ADDRESSES)):
+        found.update(file.read_bytes() if file.exists() else b"missing")
+    return found.hexdigest()

@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -216,8 +217,28 @@ def _join(app: Sphinx, error: Exception | None) -> None:
     (Path(app.outdir) / app.config.compile_guide_plain).write_text("\n".join(parts), encoding="utf-8")
 
 
+def _note_written(app: Sphinx, page: str, *_: object) -> None:
+    if page in app.env.found_docs:
+        app._compile_guide_written = True  # type: ignore[attr-defined]
+
+
+def _spare(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Let llms.txt stand when no page was written and none is gone, instead of reading all sources for it; adds no page.
+
+    All settings of sphinx-llms-txt make Sphinx read every page again.
+    """
+    changed = hasattr(app, "_compile_guide_written") or getattr(app, "_compile_guide_gone", None)
+    if not changed and (Path(app.outdir) / getattr(app.config, "llms_txt_filename", "")).is_file():
+        for listener in list(app.events.listeners["build-finished"]):
+            if listener.handler.__module__ == "sphinx_llms_txt":
+                app.disconnect(listener.id)
+    yield from ()
+
+
 def setup(app: Sphinx) -> None:
-    """Write ``compile_guide_plain`` (a file name, none by default) beside the pages."""
+    """Write ``compile_guide_plain`` (a file name, none by default) beside the pages; spare sphinx-llms-txt idle work."""
     app.add_config_value("compile_guide_plain", "", "env", str)
     app.connect("doctree-resolved", _note_page, priority=900)
+    app.connect("html-page-context", _note_written)
+    app.connect("html-collect-pages", _spare)
     app.connect("build-finished", _join, priority=900)  # sphinx-llms-txt may just have written its own
