@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,10 +71,19 @@ def run(
 
 
 def _outlasts(process: subprocess.Popen[bytes], deadline: float, tick: Callable[[], None] | None) -> bool:
-    """Wait for the process; True when the deadline comes first."""
+    """Wait for the process; True when the deadline comes first.
+
+    A thread waits for its end, because Popen's own wait with a limit sleeps up to 50 ms between its looks.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     while (left := deadline - time.perf_counter()) > 0:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(min(left, 0.5))
+        if ended.wait(min(left, 0.5)):
             return False
         if tick:
             tick()

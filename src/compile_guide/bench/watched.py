@@ -66,7 +66,7 @@ def main(script: str, sink: str, *options: str) -> None:
     from compile_guide import child, timing
 
     watch, start = Watch(), Watch.now()
-    watch.within(IMPORTS, _imports)(plots=child.NO_PLOTS not in options)
+    watch.within(IMPORTS, _imports)(Path(script).read_text(encoding="utf-8"), plots=child.NO_PLOTS not in options)
     timing.check_compiling = watch.within(CHECKS, timing.check_compiling)
     for name in ("__init__", "first_calls", "measure"):
         setattr(timing._Pair, name, watch.within(MEASURING, getattr(timing._Pair, name)))
@@ -76,9 +76,11 @@ def main(script: str, sink: str, *options: str) -> None:
     Path(sink).with_name("watched.json").write_text(json.dumps(seen), encoding="utf-8")
 
 
-def _imports(plots: bool) -> None:
+def _imports(script: str, plots: bool) -> None:
+    """Import what the script is about to import."""
     for name in ("mlx.core", "mlx.nn", "mlx.optimizers", *(["matplotlib.pyplot"] * plots)):
-        importlib.import_module(name)
+        if f"import {name}" in script:
+            importlib.import_module(name)
 
 
 if __name__ == "__main__":
