@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import random
@@ -194,7 +195,9 @@ def _make(app: Sphinx) -> None:
         return
     scrapers._import_matplotlib()
     replay.start()
+    gc.freeze()  # sphinx-gallery collects after each script, and would look at every record each time
     generate_gallery_rst(app)
+    gc.unfreeze()
     replay.stop(warned=app._warncount > before)
 
 
