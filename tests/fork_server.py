@@ -6,6 +6,7 @@ Nothing of ours is imported here, nor before the build does: which copy of it is
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ CONTEXT.set_forkserver_preload([
     "matplotlib.pyplot", "msgspec",
 ])  # fmt: skip
 WAIT_S = 280
+multiprocessing.util.get_temp_dir()  # now: later it would lie in the tests' temporary folder, which is gone before it
 
 
 def _build(folder: str, argv: list[str], log: str, path: str) -> None:

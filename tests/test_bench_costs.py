@@ -95,6 +95,21 @@ def test_a_made_up_guide_is_rendered_with_its_numbers(tmp_path: Path) -> None:
     assert cost.cpu_s > 0 and cost.peak > 10e6
 
 
+def test_a_build_smaller_than_the_process_that_starts_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "SCRIPTS", (2,))
+    monkeypatch.setattr(scale, "RECORDS", (1,))
+    found = iter((Cost(2.0, 1.5, 1e12), Cost(2.0, 1.5, 1e3)))
+    monkeypatch.setattr(scale, "render", lambda folder: next(found))
+    assert scale.growth(tmp_path / "one", 1) == {
+        scale.kind(2, 1, what): (value,) for what, value in (("wall", 2.0), ("processor", 1.5), ("peak", 1e12))
+    }
+    assert (tmp_path / "one" / "2-1" / "gallery" / "topic000" / "example_0001.py").exists()
+    with pytest.raises(RuntimeError, match="how large that was can't be told"):
+        scale.growth(tmp_path / "two", 1)
+
+
 def test_an_exponent_is_one_where_twice_the_size_costs_twice() -> None:
     assert scale.exponent(3.0, 12.0, 4) == pytest.approx(1)
     assert scale.exponent(1.0, 16.0, 4) == pytest.approx(2)

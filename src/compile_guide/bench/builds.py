@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -87,8 +88,12 @@ def timed(argv: list[str], folder: Path, env: dict[str, str]) -> Cost:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {log.read_text(encoding='utf-8', errors='replace')[-800:]}")
-    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak)
+    return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak_of(used))
+
+
+def peak_of(used: resource.struct_rusage) -> float:
+    """Return the largest memory in bytes; Linux counts a process's from what the one held that started it."""
+    return used.ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
 
 
 class Sources:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import resource
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from compile_guide import record
-from compile_guide.bench.builds import Cost, timed
+from compile_guide.bench.builds import Cost, peak_of, timed
 
 PACKAGE = Path(__file__).parents[2]
 SCRIPTS, RECORDS = (50, 200, 800), (1, 10, 40)
@@ -125,17 +127,30 @@ def render(folder: Path) -> Cost:
 
 
 def growth(folder: Path, repeats: int) -> dict[str, tuple[float, ...]]:
-    """Render every size ``repeats`` times; return wall and processor seconds and peak memory of each."""
+    """Render every size ``repeats`` times; return wall and processor seconds and peak memory of each.
+
+    Raises:
+        RuntimeError: a build failed, or its memory can't be told from this process's.
+    """
     found: dict[str, list[float]] = {}
     sizes = [(scripts, records) for scripts in SCRIPTS for records in RECORDS]
     for scripts, records in sizes:
-        make(folder / f"{scripts}-{records}", scripts, records)
+        _make_apart(folder / f"{scripts}-{records}", scripts, records)
     for _ in range(repeats):
         for scripts, records in sizes:
             cost = render(folder / f"{scripts}-{records}")
+            if cost.peak <= peak_of(resource.getrusage(resource.RUSAGE_SELF)):
+                raise RuntimeError(
+                    "this process is larger than a build that it started: how large that was can't be told"
+                )
             for what, value in (("wall", cost.wall_s), ("processor", cost.cpu_s), ("peak", cost.peak)):
                 found.setdefault(kind(scripts, records, what), []).append(value)
     return {name: tuple(values) for name, values in found.items()}
+
+
+def _make_apart(folder: Path, scripts: int, records: int) -> None:
+    """Write the sources in a process of its own, so that this one stays smaller than the builds that it starts."""
+    subprocess.run([sys.executable, "-m", __name__, str(folder), str(scripts), str(records)], check=True)
 
 
 def kind(scripts: int, records: int, what: str) -> str:
@@ -146,3 +161,7 @@ def kind(scripts: int, records: int, what: str) -> str:
 def exponent(small: float, large: float, factor: float) -> float:
     """Return the power of the size that a cost grows with: 1 where ``factor`` times the size costs that many times more."""
     return math.log(large / small) / math.log(factor)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
