@@ -115,8 +115,13 @@ def used(disk: Path) -> int:
 def recording(folder: Path, *argv: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "compile_guide", "record", "--no-claims", "--budget", "0.05", "--processes", "1"]
     env = {**os.environ, "PYTHONPATH": SRC, "PATH": with_quick_compiler()}
-    return subprocess.Popen([*command, *argv], cwd=folder, env=env, text=True,
+    return subprocess.Popen([*command, *argv], cwd=folder, env=env, text=True, preexec_fn=_heed_interrupts,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def _heed_interrupts() -> None:
+    """A shell that runs the tests in the background lets them, and all that they start, ignore an interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line(tmp_path: Path) -> None:
