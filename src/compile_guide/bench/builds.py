@@ -182,7 +182,8 @@ def weights(guide: Sources) -> dict[str, tuple[float, ...]]:
             page.relative_to(pages).as_posix(): len(gzip.compress(page.read_bytes())) for page in pages.rglob("*.html")
         }
         heaviest = sorted(sizes, key=lambda name: -sizes[name])[:5]
-        found |= {f"{PAGE}{name}, {machines} machines": (float(sizes[name]),) for name in heaviest}
+        ending = "s" if machines > 1 else ""
+        found |= {f"{PAGE}{name}, {machines} machine{ending}": (float(sizes[name]),) for name in heaviest}
     return found
 
 

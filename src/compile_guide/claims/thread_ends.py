@@ -22,7 +22,7 @@ def _first_crash(mx: Any, function: Callable[[Any, bool], Any]) -> str:
     """Run a function in fresh processes; return how the first that did not end well ended, or an empty text.
 
     Chance decides how a process with threads ends, so once is not enough. On one core nearly all end badly that can;
-    with more it was one in six here. So every second process keeps to one core, where the system knows how.
+    with two, from one in six to one in two did here. So every second process keeps to one core, where the system knows how.
     """
     ends = (in_child(mx, function, number % 2 == 0).how for number in range(_TRIES))
     return next((how for how in ends if how != "exit 0"), "")
