@@ -112,10 +112,10 @@ def used(disk: Path) -> int:
 # Recording
 
 
-def recording(folder: Path, *argv: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "compile_guide", "record", "--no-claims", "--budget", "0.05", "--processes", "1"]
+def recording(folder: Path, *, program: tuple[str, str] = ("-m", "compile_guide")) -> subprocess.Popen[str]:
+    command = [sys.executable, *program, "record", "--no-claims", "--budget", "0.05", "--processes", "1"]
     env = {**os.environ, "PYTHONPATH": SRC, "PATH": with_quick_compiler()}
-    return subprocess.Popen([*command, *argv], cwd=folder, env=env, text=True, preexec_fn=_heed_interrupts,
+    return subprocess.Popen(command, cwd=folder, env=env, text=True, preexec_fn=_heed_interrupts,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
 
@@ -175,6 +175,31 @@ def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process(
     with recording(tmp_path) as last:
         assert last.wait() == 0, last.communicate()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+INTERRUPTED = """
+import atexit, os, signal, sys
+from compile_guide import __main__, record
+save = record.save
+def save_and_interrupt(*both):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        atexit.register(os.kill, os.getpid(), number)
+    save(*both)
+    os.kill(os.getpid(), signal.SIGINT)
+record.save = save_and_interrupt
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_that_comes_once_the_record_is_being_written_comes_too_late(tmp_path: Path) -> None:
+    """The record and the exit status say the same."""
+    gallery(tmp_path, one=GOOD.format(name="one"))
+    with recording(tmp_path, program=("-c", INTERRUPTED)) as running:
+        out, err = running.communicate(timeout=60)
+    (path,) = (tmp_path / "docs" / "records").glob("*.json")
+    assert (running.returncode, err) == (0, "")
+    assert out.splitlines()[-1] == str(path.relative_to(tmp_path))
 
 
 def gone(pid: int) -> bool:

@@ -115,12 +115,22 @@ def make_record(options: argparse.Namespace) -> int:
         print(f"compile_guide: no record was written; {path} is as it was", file=sys.stderr)
         return 1
     made = recorder.build_record(plan, facts, gathered, before)
+    _no_interrupts()
     record.save(record.with_claims(made, *seen) if seen else made, path)
     _choose(facts.id)
     held.close()
     changed = seen and _print_changes(console, ledger.expected_file(EXPECTED, facts.backend), seen[0])
     print(path)
     return 1 if failed or changed else 0
+
+
+def _no_interrupts() -> None:
+    """From here on ending is quicker than stopping, and an exit status that says "interrupted" would be wrong.
+
+    Nothing sets them back: an interrupt while Python shuts down would still change the status of a written record.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _choose(id: str) -> None:
@@ -162,6 +172,8 @@ def run_claims(options: argparse.Namespace) -> int:
     for verdict in verdicts:
         found.add_row(verdict.id, ledger.WORDS[verdict.holds], verdict.observed)
     console.print(found, markup=False)
+    if options.write or options.accept:
+        _no_interrupts()
     if options.write:
         _write_verdicts(options.write / f"{facts.id}.json", verdicts, tables)
     expected = ledger.expected_file(EXPECTED, facts.backend)
