@@ -178,12 +178,23 @@ def test_nothing_but_the_calls_stands_between_the_clock_readings(monkeypatch: py
     made.events.clear()
     side.block()
     assert made.events == ["plain"] * side.settle + ["clock"] + ["plain"] * side.calls + ["clock"]
-    assert 1 <= side.settle <= timing.SETTLE_CALLS < side.calls
+    assert side.settle == timing.SETTLE_CALLS < side.calls
+
+
+@pytest.mark.parametrize(("call_s", "settle"), [(1e-4, 4), (1.5e-3, 4), (4e-3, 3), (6e-3, 2), (0.02, 1), (0.09, 1)])
+def test_calls_off_the_clock_are_four_or_what_fits_ten_milliseconds_however_short_the_block(
+    monkeypatch: pytest.MonkeyPatch, call_s: float, settle: int
+) -> None:
+    _, pair = cached_pair(monkeypatch)
+    side = pair.sides[0]
+    side.call_s = call_s
+    side.calibrate(1e-5)
+    assert (side.calls, side.settle) == (1, settle)
 
 
 def test_a_call_too_long_for_any_cache_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made, pair = cached_pair(monkeypatch)
-    pair.sides[0].call_s = 2 * timing.SETTLE_S
+    pair.sides[0].call_s = 2 * timing.LONG_S
     pair.sides[0].calibrate(1e-3)
     made.events.clear()
     pair.sides[0].block()

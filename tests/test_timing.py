@@ -464,6 +464,6 @@ def test_copy_bandwidth_is_a_rate_that_memory_can_have() -> None:
 def test_numbers_beside_arrays_may_differ_in_their_last_bits_and_no_more() -> None:
     import mlx.core as mx
 
-    timing._check_equal("x", [mx.ones(2), 0.65239000], [mx.ones(2), 0.65239006], 1e-5, 1e-6)
+    timing.check_equal("x", [mx.ones(2), 0.65239000], [mx.ones(2), 0.65239006], 1e-5, 1e-6)
     with pytest.raises(ValueError, match="value 1 differs"):
-        timing._check_equal("x", [mx.ones(2), 0.6523], [mx.ones(2), 0.6524], 1e-5, 1e-6)
+        timing.check_equal("x", [mx.ones(2), 0.6523], [mx.ones(2), 0.6524], 1e-5, 1e-6)

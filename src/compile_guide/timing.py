@@ -35,9 +35,10 @@ CONFIDENCE = 0.95
 MAX_PAIRS = 48
 LOOKS = (12, 24)
 """Pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval."""
-SETTLE_CALLS, SETTLE_S = 4, 0.1
-"""Untimed calls before a block, at most, and the seconds from which on a call needs none: the first calls after the other
-function's find their data gone from the caches (seen: the first takes twice as long, the fourth a tenth more)."""
+SETTLE_CALLS, SETTLE_S, LONG_S = 4, 0.01, 0.1
+"""Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none: the first
+calls after the other function's find their data gone from the caches (seen: the first takes twice as long, the fourth a
+tenth more; a call of 1.5 ms that followed on one such call alone took a seventh more than in a loop of its own)."""
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES, COPY_S = 1 << 28, 0.004
@@ -621,7 +622,7 @@ def _has_fused_kernels(result: Any) -> bool:
     return '"Compiled' in text.getvalue()
 
 
-def _check_equal(name: str, expected: Any, seen: Any, rtol: float, atol: float) -> None:
+def check_equal(name: str, expected: Any, seen: Any, rtol: float, atol: float) -> None:
     """Raise ValueError unless both trees hold the same shapes, dtypes and values."""
     import mlx.core as mx
 
@@ -689,7 +690,7 @@ class _Side:
             self.calls = max(1, math.ceil(target_s / 8 / self.call_s))
             self.call_s = min(self.call_s, self.block())
         self.calls = max(1, math.ceil(target_s / self.call_s))
-        self.settle = 0 if self.call_s > SETTLE_S else min(SETTLE_CALLS, math.ceil(self.calls / 4))
+        self.settle = 0 if self.call_s > LONG_S else min(SETTLE_CALLS, math.ceil(SETTLE_S / self.call_s))
 
     def block(self) -> float:
         """Time one block; return seconds a call. Nothing but the calls, or the single call, stands between the readings."""
@@ -742,7 +743,7 @@ class _Pair:
                     if (number or not self.fresh) and 3 * seconds > self.settings.cap_s:
                         return float(f"{seconds:.3g}")
                 results.append(result)
-            _check_equal(self.name, results[0], results[1], rtol, atol)
+            check_equal(self.name, results[0], results[1], rtol, atol)
         return None
 
     def measure(self, bytes_moved: int | None) -> Comparison:

@@ -24,12 +24,12 @@ from typing import Any
 
 from compile_guide import timing
 from compile_guide.bench import workloads
-from compile_guide.bench.workloads import calls
+from compile_guide.bench.workloads import Side, sides
 
 TOOLS = Path(__file__).with_name("tools")
 SIX, RUN, REFERENCE = 6, "compare(), one of six", "reference"
 STRETCH_S, SETTLE_S = 0.04, 0.01
-METHOD = 2
+METHOD = 3
 """Raised when an estimator, a workload or the yardstick changes, so that estimates of two kinds are never put together."""
 
 
@@ -95,36 +95,35 @@ def one_after_the_other(workload: str, seconds: float) -> Estimate:
 
 def minimum(workload: str, seconds: float) -> Estimate:
     """The fastest of all calls that fit the seconds, first one function, then the other."""
-    return Estimate(_ratio(workload, seconds, lambda call, share: min(_each(call, share))))
+    return Estimate(_ratio(workload, seconds, lambda side, share: min(_each(side, share))))
 
 
-def _ratio(workload: str, seconds: float, time_of: Callable[[Callable[[], object], float], float]) -> float:
-    baseline, candidate = calls(workload)
+def _ratio(workload: str, seconds: float, time_of: Callable[[Side, float], float]) -> float:
+    baseline, candidate = sides(workload)
     return time_of(baseline, seconds / 2) / time_of(candidate, seconds / 2)
 
 
-def _mean_of_calls(call: Callable[[], object], seconds: float) -> float:
-    start = time.perf_counter()
-    for _ in range(10):
-        call()
-    warm = time.perf_counter() - start
-    return _mean(call, max(1, round(10 * (seconds - warm) / warm)))
+def _mean_of_calls(side: Side, seconds: float) -> float:
+    warm = 10 * _mean(side, 10)
+    return _mean(side, max(1, round(10 * (seconds - warm) / warm)))
 
 
-def _mean(call: Callable[[], object], count: int) -> float:
+def _mean(side: Side, count: int) -> float:
+    evaluate, function, inputs = side
     start = time.perf_counter()
     for _ in range(count):
-        call()
+        evaluate(function(*inputs))
     return (time.perf_counter() - start) / count
 
 
-def _each(call: Callable[[], object], seconds: float) -> list[float]:
+def _each(side: Side, seconds: float) -> list[float]:
+    evaluate, function, inputs = side
     times: list[float] = []
     clock = time.perf_counter
     end = clock() + seconds
     while not times or clock() < end:
         start = clock()
-        call()
+        evaluate(function(*inputs))
         times.append(clock() - start)
     return times
 
@@ -133,8 +132,10 @@ def torch_timer(workload: str, seconds: float) -> Estimate:
     """``torch.utils.benchmark``: ``blocked_autorange``, the median of its blocks."""
     from torch.utils.benchmark import Timer
 
-    def median(call: Callable[[], object], share: float) -> float:
-        return float(Timer("call()", globals={"call": call}).blocked_autorange(min_run_time=share).median)
+    def median(side: Side, share: float) -> float:
+        names = dict(zip(("evaluate", "function", "inputs"), side, strict=True))
+        timer = Timer("evaluate(function(*inputs))", globals=names)
+        return float(timer.blocked_autorange(min_run_time=share).median)
 
     return Estimate(_ratio(workload, seconds, median))
 
@@ -178,12 +179,12 @@ def reference(workload: str, seconds: float) -> Estimate:
     loop of its own, and no ratio is made of neighbors.
     """
     means: tuple[list[float], list[float]] = ([], [])
-    both, clock = calls(workload), time.perf_counter
+    both, clock = sides(workload), time.perf_counter
     end = clock() + seconds
     while clock() < end or len(means[0]) < 3:
-        for call, seen in zip(both, means, strict=True):
-            count = len(_each(call, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
-            seen.append(_mean(call, count))
+        for side, seen in zip(both, means, strict=True):
+            count = len(_each(side, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
+            seen.append(_mean(side, count))
     return Estimate(statistics.median(means[0]) / statistics.median(means[1]))
 
 
