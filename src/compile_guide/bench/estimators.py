@@ -166,7 +166,8 @@ def pytest_benchmark(workload: str, seconds: float) -> Estimate:
 
 
 def _run(arguments: list[str], workload: str) -> None:
-    env = {**os.environ, "BENCH_WORKLOAD": workload}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env["BENCH_WORKLOAD"] = workload
     ended = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(arguments[:3])}: {(ended.stderr or ended.stdout).strip()[-500:]}")
