@@ -19,8 +19,8 @@ from compile_guide.bench.asking import asker
 from compile_guide.bench.estimators import ESTIMATORS, METHOD, PACKAGES, RUN, available
 from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, load, save
 from compile_guide.bench.rounds import REFERENCE_S, BenchError, Part, begin, run
-from compile_guide.bench.workloads import WORKLOADS, make
-from compile_guide.site.benched import OURS, goals, percent
+from compile_guide.bench.workloads import WORKLOADS, make, sides
+from compile_guide.site.benched import OURS, goals, percent, place, setting
 
 ROOT = Path(__file__).parents[1]
 PEER = "MLX documentation's helper"
@@ -94,6 +94,14 @@ def test_both_functions_of_a_workload_return_the_same_and_one_is_compiled(name: 
     pairs = zip(*(out if isinstance(out, list) else [out] for out in (plain, compiled)), strict=True)
     assert all(mx.allclose(a, b, rtol=1e-3) for a, b in pairs)
     assert type(found.candidate) is type(mx.compile(abs))
+
+
+def test_a_workload_whose_functions_disagree_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = make("scalar")
+    wrong = replace(found, candidate=lambda x: x)
+    monkeypatch.setitem(WORKLOADS, "scalar", lambda: wrong)
+    with pytest.raises(ValueError, match="scalar: value 0 differs"):
+        sides("scalar")
 
 
 def test_others_are_left_out_where_their_packages_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +296,7 @@ def test_shares_of_a_copy_are_shown_for_what_moves_enough(tmp_path: Path) -> Non
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "disturbed", 0.5) == [
         ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "✓ met"],
-        ["bias under 0.50 %", "0.00 % (median of its sizes)", "✓ met"],
+        ["bias under 0.50 %", "0.00 % (± 2.7 %; the median of its sizes and errors)", "✓ met"],
         ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %)", "✗ not met"],
     ]
     assert goals(make_bench(), "quiet", 2.0) == []
@@ -298,8 +306,35 @@ FILES = sorted((ROOT / "docs" / "bench").glob("*.json"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_a_committed_file_holds_thirty_estimates_of_everything_that_the_page_says(file: Path) -> None:
+def test_a_committed_file_holds_thirty_yardsticks_of_each_kind_and_peers_beside_ours(file: Path) -> None:
     bench = load(file)
-    assert min(len(one.ratios) for one in bench.series) >= 30
+    assert min(len(one.ratios) for one in bench.references) >= 30
     assert {PEER, OURS[0]} <= set(bench.estimators())
-    assert bench.method == METHOD and bench.machine["mlx"]
+    assert bench.method <= METHOD and bench.machine["mlx"]
+
+
+def test_the_present_version_of_the_estimators_has_been_measured() -> None:
+    assert METHOD in {load(file).method for file in FILES}
+
+
+def test_a_file_of_an_earlier_version_says_so_and_how_often_each_budget_was_measured() -> None:
+    bench = make_bench()
+    more = msgspec.structs.replace(bench.series[0], seconds=2.0)
+    older = msgspec.structs.replace(bench, method=METHOD - 1, series=(*bench.series, more))
+    assert place(older) == f"{bench.place}, version {METHOD - 1}" and place(bench) == bench.place
+    assert f"version {METHOD - 1} of the estimators: 5 estimates of each kind, 0.5 s and 2 s each" in setting(older)
+    fewer = msgspec.structs.replace(more, ratios=more.ratios[:3])
+    older = msgspec.structs.replace(bench, series=(*bench.series, fewer))
+    assert "estimates of each kind: 5 of 0.5 s each and 3 of 2 s each, in an order" in setting(older)
+
+
+def test_a_goal_that_the_error_may_hide_says_so() -> None:
+    bench = make_bench()
+    moved = tuple(
+        msgspec.structs.replace(s, ratios=tuple(r * 1.01 for r in s.ratios)) if s.estimator == OURS[0] else s
+        for s in bench.series
+    )
+    found = goals(msgspec.structs.replace(bench, series=moved), "disturbed", 0.5)
+    assert found[1][1:] == ["1.0 % (± 2.7 %; the median of its sizes and errors)", "✗ not met, by less than the error"]
+    far = tuple(msgspec.structs.replace(s, ratios=tuple(r * 1.1 for r in s.ratios)) for s in moved)
+    assert goals(msgspec.structs.replace(bench, series=far), "disturbed", 0.5)[1][2] == "✗ not met"

@@ -10,10 +10,11 @@ import pytest
 from site_builds import build, put_records, write
 
 from compile_guide.bench import __main__ as command
-from compile_guide.bench import builds, recording, scale, watched
+from compile_guide.bench import builds, past, recording, scale, watched
 from compile_guide.bench.builds import NAMES, Cost
 from compile_guide.bench.costs import PARTS, Part, load, put
 from compile_guide.bench.harness import BARE, OURS, harness
+from compile_guide.bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[1]
 MACHINE: dict[str, str | int] = {"chip": "Test Chip", "cores": 2, "backend": "cpu", "python": "3.12.0"}
@@ -137,15 +138,49 @@ def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: P
         for w in ("wall", "processor", "peak")
     }
     put(file, "scale", Part("2026-11-22", MACHINE, {}, grown))
+    seen = {
+        past.kind(w, b, f): (2e-3 if f == "plain" else 1e-3,) * 3
+        for w in WORKLOADS
+        for b in past.PASTS
+        for f in past.FUNCTIONS
+    }
+    put(file, "past", Part("2026-11-22", MACHINE, {}, seen))
     site = build(tmp_path)
     assert site.warnings == []
     said = site.text()
     assert "ours 220 ns (210 ns – 230 ns) 120 ns (110 ns – 130 ns)" in said
     assert "clean build, plain sphinx-gallery" in said and "0.67 (0.67 – 0.67)" in said
     assert "index.html, 40 machines 25.0 kB" in said
+    assert "scalar eight sines 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00" in said
     assert "together, measuring and the compiler 90 %" in said
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in said
     assert "Not measured yet." not in said
+
+
+def test_each_past_is_seen_as_often_the_first_round_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(workload: str, before: str, temp: str) -> list[float]:
+        asked.append((workload, before))
+        return [float(len(asked)), 1.0]
+
+    monkeypatch.setattr(past, "one_process", answer)
+    found = past.past(2)
+    count = len(WORKLOADS) * len(past.PASTS)
+    assert len(asked) == 3 * count and len(set(asked)) == count
+    assert {len(values) for values in found.values()} == {2}
+    assert min(min(v) for k, v in found.items() if k.endswith("plain")) == count + 1
+
+
+@pytest.mark.parametrize("before", past.PASTS)
+def test_a_process_with_a_past_gives_both_times(before: str, tmp_path: Path) -> None:
+    plain, compiled = past.one_process("scalar", before, str(tmp_path))
+    assert 1e-7 < compiled < 1 and 1e-7 < plain < 1
+
+
+def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)nothing after eight sines failed: .*KeyError"):
+        past.one_process("nothing", "eight sines", str(tmp_path))
 
 
 def test_harness_times_every_kind_as_often() -> None:

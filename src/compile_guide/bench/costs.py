@@ -1,4 +1,4 @@
-"""What the bench found about cost: of a timed call, of builds, of recording, of growth; one file a machine."""
+"""What the bench found about cost: of a timed call, of a process's past, of builds, of recording, of growth; one file a machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-PARTS = ("harness", "builds", "record", "scale")
+PARTS = ("harness", "past", "builds", "record", "scale")
 SCHEMA = 1
 
 

@@ -176,17 +176,26 @@ def _run(arguments: list[str], workload: str) -> None:
 def reference(workload: str, seconds: float) -> Estimate:
     """The yardstick: long stretches of one function and the other in turn, the median stretch by the median stretch.
 
+    No ratio is made of neighbors.
+    """
+    baseline, candidate = stretches(sides(workload), seconds)
+    return Estimate(baseline / candidate)
+
+
+def stretches(both: tuple[Side, Side], seconds: float) -> tuple[float, float]:
+    """Return the median stretch of each function, in seconds a call.
+
     A stretch takes about :data:`STRETCH_S` and counts after :data:`SETTLE_S`, so that each function is seen as in a
-    loop of its own, and no ratio is made of neighbors.
+    loop of its own.
     """
     means: tuple[list[float], list[float]] = ([], [])
-    both, clock = sides(workload), time.perf_counter
+    clock = time.perf_counter
     end = clock() + seconds
     while clock() < end or len(means[0]) < 3:
         for side, seen in zip(both, means, strict=True):
             count = len(_each(side, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
             seen.append(_mean(side, count))
-    return Estimate(statistics.median(means[0]) / statistics.median(means[1]))
+    return statistics.median(means[0]), statistics.median(means[1])
 
 
 ESTIMATORS: dict[str, Estimator] = {

@@ -98,10 +98,20 @@ def sides(name: str) -> tuple[Side, Side]:
     Raises:
         ValueError: they return different values.
     """
+    found = make(name)
+    check(name, found)
+    return both_sides(found)
+
+
+def check(name: str, found: Workload) -> None:
+    """Raise ValueError when the two functions return different values."""
+    check_equal(name, found.baseline(*found.inputs), found.candidate(*found.inputs), rtol=1e-3, atol=1e-6)
+
+
+def both_sides(found: Workload) -> tuple[Side, Side]:
+    """Return a workload's functions with their inputs and what evaluates."""
     import mlx.core as mx
 
-    found = make(name)
-    check_equal(name, found.baseline(*found.inputs), found.candidate(*found.inputs), rtol=1e-3, atol=1e-6)
     return (mx.eval, found.baseline, found.inputs), (mx.eval, found.candidate, found.inputs)
 
 

@@ -14,16 +14,19 @@ from sphinx.util.docutils import SphinxDirective
 from compile_guide.bench.builds import NAMES
 from compile_guide.bench.costs import PARTS, Part, load
 from compile_guide.bench.harness import BARE
+from compile_guide.bench.past import FUNCTIONS, PASTS
+from compile_guide.bench.past import kind as after
 from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
+from compile_guide.bench.workloads import WORKLOADS
 from compile_guide.site.benched import FOLDER, listed, percent
 from compile_guide.site.nodes import Cell, paragraph, table
 from compile_guide.timing import format_bytes, format_time
 
 
 class BenchCost(SphinxDirective):
-    """``bench-cost``: one part (harness, builds, record, scale), tables for each machine that has measured it."""
+    """``bench-cost``: one part (harness, past, builds, record, scale), tables for each machine that has measured it."""
 
     required_arguments = 1
 
@@ -82,6 +85,20 @@ def nanoseconds(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
+def show_past(part: Part) -> list[nodes.Node]:
+    """Return the table of what both functions of a workload take, and how many times faster one is, after each past."""
+    rows: list[list[Cell]] = []
+    for workload in WORKLOADS:
+        for before in PASTS:
+            plain, compiled = (after(workload, before, function) for function in FUNCTIONS)
+            ratio = f"{part.ratio(plain, compiled)[0]:.2f}"
+            rows.append(
+                [workload, before, spread(part, plain, format_time), spread(part, compiled, format_time), ratio]
+            )
+    header = ["Function", "Evaluated before", "Plain", "Compiled", "Ratio"]
+    return [table(header, rows, numbers=header[2:], caption="The same two functions in processes with different pasts")]
+
+
 def show_builds(part: Part) -> list[nodes.Node]:
     """Return the tables of builds and of page weights."""
     rows: list[list[Cell]] = []
@@ -138,6 +155,7 @@ def show_scale(part: Part) -> list[nodes.Node]:
 
 SHOW: dict[str, Callable[[Part], list[nodes.Node]]] = {
     "harness": show_harness,
+    "past": show_past,
     "builds": show_builds,
     "record": show_record,
     "scale": show_scale,
