@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -251,6 +252,11 @@ def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path)
     save(other, tmp_path / "docs" / "bench" / "two.json")
     said = build(tmp_path).text()
     assert "Test Chip, 2 cores" in said and "Other Chip, 2 cores" in said and "Pinned." in said
+    save(msgspec.structs.replace(other, method=METHOD - 1), tmp_path / "docs" / "bench" / "two.json")
+    page = build(tmp_path)
+    assert "What it was before: Other Chip, CPU backend, version" in page.text()
+    unfolded = re.sub(r"(?s)<details.*?</details>", "", page.page())
+    assert "what was seen; Test Chip" in unfolded and "what was seen; Other Chip" not in unfolded
     (tmp_path / "docs" / "bench" / "one.json").unlink()
     assert "Test Chip" not in build(tmp_path).text()
 

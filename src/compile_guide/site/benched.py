@@ -103,15 +103,30 @@ class BenchTable(BenchDirective):
         """Return for each machine a table over all workloads, and the workloads' own, folded."""
         figure = directives.choice(self.arguments[0], tuple(WORDS))
         made: list[nodes.Node] = []
-        for bench in self.benches():
+        for bench in (there := self.benches()):
             each = [_table(bench, figure, case) for case in cases(bench)]
-            made += [overview(bench, figure), folded(f"Each workload on {place(bench)}", *each)]
+            whole = overview(bench, figure)
+            if superseded(bench, there):
+                made.append(folded(before(bench), whole, *each))
+            else:
+                made += [whole, folded(f"Each workload on {place(bench)}", *each)]
         return made
 
 
 def place(bench: Bench) -> str:
     """Return machine and backend, and the estimators' version where it isn't the present one."""
     return bench.place + (f", version {bench.method}" if bench.method != METHOD else "")
+
+
+def superseded(bench: Bench, benches: list[Bench]) -> bool:
+    """Whether the present version of the estimators has been measured on the same backend."""
+    newer = (other for other in benches if other.method == METHOD)
+    return bench.method != METHOD and any(other.machine["backend"] == bench.machine["backend"] for other in newer)
+
+
+def before(bench: Bench) -> str:
+    """Return the title of what an earlier version of the estimators gave."""
+    return f"What it was before: {place(bench)}, {bench.machine['cores']} cores"
 
 
 def overview(bench: Bench, figure: str) -> nodes.table:
@@ -193,12 +208,13 @@ class BenchGoals(BenchDirective):
     def run(self) -> list[nodes.Node]:
         """Return a table for each machine."""
         made: list[nodes.Node] = []
-        for bench in self.benches():
+        for bench in (there := self.benches()):
             rows = [[case_words(case), *row] for case in cases(bench) for row in goals(bench, *case)]
             caption = f"What we wanted of {OURS[0]}, and what was seen; {place(bench)}"
             found = table(["When", "Wanted", "Seen", "Outcome"], rows, caption=caption)
             found["classes"].append("guide-goals")
-            made += [found] if rows else []
+            shown: list[nodes.Node] = [folded(before(bench), found)] if superseded(bench, there) else [found]
+            made += shown if rows else []
         return made
 
 
