@@ -151,7 +151,7 @@ def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: P
     assert "ours 220 ns (210 ns – 230 ns) 120 ns (110 ns – 130 ns)" in said
     assert "clean build, plain sphinx-gallery" in said and "0.67 (0.67 – 0.67)" in said
     assert "index.html, 40 machines 25.0 kB" in said
-    assert "scalar eight sines 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00" in said
+    assert "scalar eight sines 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00 (2.00 – 2.00)" in said
     assert "together, measuring and the compiler 90 %" in said
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in said
     assert "Not measured yet." not in said

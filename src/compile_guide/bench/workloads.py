@@ -91,9 +91,9 @@ def make(name: str) -> Workload:
 def sides(name: str) -> tuple[Side, Side]:
     """Return what evaluates, the function and its inputs, for baseline and candidate.
 
-    Both have been compared, as :func:`compile_guide.timing.compare` does before it measures: comparing evaluates a graph
-    larger than theirs, and from then on the process has another memory layout, with which both take other times (seen:
-    the plain function up to a quarter less or a tenth more). So every estimator's process has the same history.
+    Both have been compared, as :func:`compile_guide.timing.compare` does before it measures. Comparing evaluates a graph
+    of its own, and from then on some functions take other times in that process (seen: a plain one up to a quarter less,
+    or a tenth more). So every estimator's process has the same past; :mod:`compile_guide.bench.past` measures what it does.
 
     Raises:
         ValueError: they return different values.
@@ -118,13 +118,12 @@ def both_sides(found: Workload) -> tuple[Side, Side]:
 def calls(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return :func:`sides` as two functions of no arguments, for tools that want such."""
 
-    def call(
-        evaluate: Callable[..., Any], function: Callable[..., Any], inputs: tuple[Any, ...]
-    ) -> Callable[[], object]:
+    def call(side: Side) -> Callable[[], object]:
+        evaluate, function, inputs = side
         return lambda: evaluate(function(*inputs))
 
     baseline, candidate = sides(name)
-    return call(*baseline), call(*candidate)
+    return call(baseline), call(candidate)
 
 
 def _chain(size: int) -> Workload:

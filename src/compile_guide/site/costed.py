@@ -91,7 +91,7 @@ def show_past(part: Part) -> list[nodes.Node]:
     for workload in WORKLOADS:
         for before in PASTS:
             plain, compiled = (after(workload, before, function) for function in FUNCTIONS)
-            ratio = f"{part.ratio(plain, compiled)[0]:.2f}"
+            ratio = ratio_words(part.ratio(plain, compiled))
             rows.append(
                 [workload, before, spread(part, plain, format_time), spread(part, compiled, format_time), ratio]
             )
