@@ -165,6 +165,15 @@ def test_a_second_piece_measures_only_what_is_missing(tmp_path: Path) -> None:
     assert bench.reference("quiet", "chain-4M").ratios == (2.0,) * 3
 
 
+def test_a_round_asks_as_many_processes_of_the_yardstick_as_it_is_told(tmp_path: Path) -> None:
+    ask = FakeAsk()
+    assert run([replace(PART, references=3)], tmp_path / "bench.json", 2, ask)
+    assert Counter(w for w, name, _ in ask.asked if name == "reference") == {"scalar": 6, "chain-4M": 6}
+    bench = load(tmp_path / "bench.json")
+    assert bench.reference("quiet", "scalar").ratios == (2.0,) * 6
+    assert {len(one.ratios) for one in bench.series} == {2}
+
+
 def test_no_round_begins_that_would_end_after_the_minutes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bench.json"
     assert not run([PART], file, 3, FakeAsk(), minutes=0)

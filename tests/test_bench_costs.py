@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -86,6 +88,14 @@ def test_a_plain_build_knows_the_names_of_all_roles_and_directives() -> None:
     conf = builds.plain_conf("gallery")
     assert all(f"'{name}'" in conf for name in (*ROLES, *DIRECTIVES, "examples", "graph", "diagram"))
     compile(conf, "conf.py", "exec")
+
+
+def test_a_plain_side_loads_no_more_of_the_guide_than_its_settings_name(tmp_path: Path) -> None:
+    bare = builds.Sources(ROOT, tmp_path / "bare", "bare")
+    code = "import sys, compile_guide.site.gallery; print([m for m in sys.modules if 'site.roles' in m or 'observed' in m])"
+    env = {**os.environ, **bare.env}
+    assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True, cwd=tmp_path).strip() == "[]"
+    assert list((tmp_path / "bare" / "src").rglob("*.pyc")), "the next build would compile the modules again"
 
 
 def test_a_made_up_guide_is_rendered_with_its_numbers(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> bool:
     if missing := sorted(set(options.estimator or ()) - set(there)):
         raise BenchError(f"{missing[0]!r} isn't installed here; there are: {', '.join(there)}")
     parts = [
-        Part(tuple(options.workload or WORKLOADS), chosen, condition, seconds)
+        Part(tuple(options.workload or WORKLOADS), chosen, condition, seconds, options.references)
         for seconds in options.seconds or SECONDS
         for condition in options.condition or CONDITIONS
     ]
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m compile_guide.bench", description=__doc__)
     add = parser.add_argument
     add("--repeats", type=int, default=30, help="estimates of each kind (default: %(default)s)")
+    add("--references", type=int, default=1, help="processes of the yardstick in each round (default: %(default)s)")
     add("--seconds", type=float, action="append", help="what an estimate may take; repeatable (default: 0.5 and 2)")
     add("--condition", action="append", choices=CONDITIONS, help="this one alone")
     add("--workload", action="append", choices=list(WORKLOADS), help="this one alone; repeatable")

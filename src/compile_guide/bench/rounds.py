@@ -36,6 +36,8 @@ class Part:
     estimators: tuple[str, ...]
     condition: str
     seconds: float
+    references: int = 1
+    """Processes of the yardstick for each workload and round."""
 
 
 def begin(file: Path, estimators: tuple[str, ...]) -> Bench:
@@ -82,8 +84,7 @@ def version(package: str) -> str:
 def rounds(bench: Bench, part: Part, repeats: int, ask: Ask, until: float = float("inf")) -> Iterator[Bench]:
     """Go round after round until each has ``repeats`` estimates; give the bench after each round.
 
-    A round asks every estimator about every workload once, and the yardstick once about each workload, in an order
-    drawn anew. ``until`` is a :func:`time.monotonic` at which no round shall still run.
+    A round asks every estimator about every workload once, and the yardstick about each workload, in an order drawn anew. ``until`` is a :func:`time.monotonic` at which no round shall still run.
     """
     longest = 0.0
     with disturbance() if part.condition == DISTURBED else contextlib.nullcontext():
@@ -91,7 +92,7 @@ def rounds(bench: Bench, part: Part, repeats: int, ask: Ask, until: float = floa
             start = time.monotonic()
             if start + longest > until:
                 return
-            found = one_round(jobs, part.seconds, ask, random.Random(bench.size()))
+            found = one_round(jobs, part, ask, random.Random(bench.size()))
             bench = _with(bench, part, found)
             yield bench
             longest = max(longest, time.monotonic() - start)
@@ -106,17 +107,17 @@ def _missing(bench: Bench, part: Part, repeats: int) -> list[Job]:
     ]
 
 
-def one_round(jobs: list[Job], seconds: float, ask: Ask, dice: random.Random) -> dict[Job, Found]:
+def one_round(jobs: list[Job], part: Part, ask: Ask, dice: random.Random) -> dict[Job, list[Found]]:
     """Ask for one estimate of each job; the six processes of ours lie between the others', as when recording."""
     tasks: list[tuple[Job, str, float]] = []
     for workload, estimator in jobs:
-        parts = [(RUN, seconds / SIX)] * SIX if estimator == OURS_SIX else [(estimator, seconds)]
-        tasks += [((workload, estimator), *one) for one in parts]
-    tasks += [((workload, REFERENCE), REFERENCE, REFERENCE_S) for workload in dict(jobs)]
+        shares = [(RUN, part.seconds / SIX)] * SIX if estimator == OURS_SIX else [(estimator, part.seconds)]
+        tasks += [((workload, estimator), *one) for one in shares]
+    tasks += [((workload, REFERENCE), REFERENCE, REFERENCE_S) for workload in dict(jobs)] * part.references
     answers: dict[Job, list[Found]] = {job: [] for job, _, _ in tasks}  # in this order they stand in the file
     for job, name, share in dice.sample(tasks, len(tasks)):
         answers[job].append(ask(job[0], name, share))
-    return {job: _combined(found) if job[1] == OURS_SIX else found[0] for job, found in answers.items()}
+    return {job: [_combined(found)] if job[1] == OURS_SIX else found for job, found in answers.items()}
 
 
 def _combined(found: list[Found]) -> Found:
@@ -124,15 +125,15 @@ def _combined(found: list[Found]) -> Found:
     return {"ratio": made.ratio, "low": made.low, "high": made.high}
 
 
-def _with(bench: Bench, part: Part, found: dict[Job, Found]) -> Bench:
+def _with(bench: Bench, part: Part, found: dict[Job, list[Found]]) -> Bench:
     references, series = [], []
-    for (workload, estimator), one in found.items():
-        ratio, low, high = (_rounded(one[key]) for key in ("ratio", "low", "high"))
-        assert ratio is not None
+    for (workload, estimator), answers in found.items():
+        ratios, lows, highs = (tuple(_rounded(one[key]) for one in answers) for key in ("ratio", "low", "high"))
+        seen = tuple(ratio for ratio in ratios if ratio is not None)
         if estimator == REFERENCE:
-            references.append(Reference(part.condition, workload, (ratio,)))
+            references.append(Reference(part.condition, workload, seen))
         else:
-            series.append(Series(part.condition, workload, estimator, part.seconds, (ratio,), (low,), (high,)))
+            series.append(Series(part.condition, workload, estimator, part.seconds, seen, lows, highs))
     made = Bench(SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references), tuple(series))
     return joined(bench, made)
 
