@@ -1,4 +1,7 @@
-"""Where the time of recording goes: every third example through the recorder, each of its processes watched."""
+"""Where the time of recording goes: every third example through the recorder, each of its processes watched.
+
+As in anybody's second recording, its processes find their modules compiled to bytecode.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ def _once(root: Path, folder: Path) -> dict[str, float]:
     run, start = process.run, time.perf_counter()
 
     def watched(argv: list[str], **more: Any) -> process.Finished:
+        more["env"] = {**(more.get("env") or {}), "PYTHONDONTWRITEBYTECODE": None}
         ended = run([WATCHED if part == CHILD else part for part in argv], **more)
         if ended.returncode:
             raise RuntimeError(f"{Path(argv[3]).name} failed: {ended.output.strip()[-800:]}")

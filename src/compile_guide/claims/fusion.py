@@ -185,16 +185,28 @@ def _temporaries(mx: Any, fun: Any) -> int:
     """Return by how many arrays of the input's size MLX's memory rises at most while ``fun`` runs."""
     x = mx.ones((1 << 18,))
     mx.eval(x)
-    held, end = mx.get_active_memory(), time.monotonic() + 1
     mx.eval(fun(x))
-    while mx.get_active_memory() > held and time.monotonic() < end:
-        time.sleep(0.01)  # on CUDA a peak of no array at all was seen: what the call before had freed still counted
+    _held(mx)
     mx.clear_cache()
     mx.reset_peak_memory()
-    before = mx.get_active_memory()
+    before = _held(mx)
     mx.eval(fun(x))
     arrays: int = round((mx.get_peak_memory() - before) / x.nbytes)
     return arrays
+
+
+def _held(mx: Any) -> int:
+    """Return the memory in use once it has stood still for a twentieth of a second.
+
+    On CUDA memory that was freed counts a little longer: peaks of no array at all were seen.
+    """
+    seen: int = mx.get_active_memory()
+    since, end = time.monotonic(), time.monotonic() + 1
+    while time.monotonic() < min(since + 0.05, end):
+        time.sleep(0.01)
+        if (now := mx.get_active_memory()) != seen:
+            seen, since = now, time.monotonic()
+    return seen
 
 
 MEMORY = ("get_peak_memory", "get_active_memory", "reset_peak_memory", "clear_cache")

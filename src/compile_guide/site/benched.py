@@ -240,13 +240,14 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[list[Cell]]:
     doubt = (held / of * (1 - held / of) / of) ** 0.5
     covered = f"{percent(held / of)} of {of} (± {percent(doubt)})"
     return [
-        [wanted, f"{percent(mine)}, {name} {percent(best)}", _met(mine <= share * best)],
+        [wanted, f"{percent(mine)}, {name} {percent(best)}", met(mine <= share * best)],
         [f"bias under {percent(BIAS_GOAL)}", f"{percent(bias)} (± {percent(unsure)}; the median of its sizes and errors)",
-         _met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)],
+         met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)],
         [f"intervals that hold the truth: {low:.0%} to {high:.0%}", covered,
-         _met(low <= held / of <= high, near=low - doubt <= held / of <= high + doubt)],
+         met(low <= held / of <= high, near=low - doubt <= held / of <= high + doubt)],
     ]  # fmt: skip
 
 
-def _met(met: bool, *, near: bool = False) -> str:
-    return "✓ met" if met else "✗ not met, by less than the error" if near else "✗ not met"
+def met(enough: bool, *, near: bool = False) -> str:
+    """Say whether a goal is met, and where it isn't whether the error may be why."""
+    return "✓ met" if enough else "✗ not met, by less than the error" if near else "✗ not met"

@@ -12,7 +12,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.bench.builds import NAMES
-from compile_guide.bench.costs import PARTS, Part, load
+from compile_guide.bench.costs import PARTS, Costs, Part, load
 from compile_guide.bench.harness import BARE
 from compile_guide.bench.past import FUNCTIONS, PASTS
 from compile_guide.bench.past import kind as after
@@ -20,33 +20,52 @@ from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
 from compile_guide.bench.workloads import WORKLOADS
-from compile_guide.site.benched import FOLDER, listed, percent
+from compile_guide.site import wanted
+from compile_guide.site.benched import FOLDER, listed, met, percent
 from compile_guide.site.nodes import Cell, paragraph, table
 from compile_guide.timing import format_bytes, format_time
 
+ALL = "goals"
+
 
 class BenchCost(SphinxDirective):
-    """``bench-cost``: one part (harness, past, builds, record, scale), tables for each machine that has measured it."""
+    """``bench-cost``: one part (harness, past, builds, record, scale), or the goals of all, for each machine measured."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Return where and how it was measured and what was seen; one sentence where nobody has measured it."""
-        name = directives.choice(self.arguments[0], PARTS)
+        name = directives.choice(self.arguments[0], (*PARTS, ALL))
         files = listed(self.env, f"{FOLDER}/costs")
         for file in files:
             self.env.note_dependency(file)
-        found = [part for part in self._parts(files, name) if part]
         made: list[nodes.Node] = []
-        for part in found:
-            made += [paragraph(setting(part), classes=["measured-on"]), *SHOW[name](part)]
+        for costs in self._read(files):
+            if name == ALL:
+                made += show_goals(costs)
+            elif part := costs.parts.get(name):
+                made += [paragraph(setting(part), classes=["measured-on"]), *SHOW[name](part)]
         return made or [paragraph("Not measured yet.")]
 
-    def _parts(self, files: list[Path], name: str) -> list[Part | None]:
+    def _read(self, files: list[Path]) -> list[Costs]:
         try:
-            return [load(file).parts.get(name) for file in files]
+            return [load(file) for file in files]
         except (OSError, ValueError) as error:
             raise ExtensionError(f"{self.env.docname}: {error}") from error
+
+
+def show_goals(costs: Costs) -> list[nodes.Node]:
+    """Return the table of what was wanted of measuring and building, and what was seen; nothing where there is none."""
+    rows: list[list[Cell]] = [[*said, met(enough)] for *said, enough in wanted.rows(costs)]
+    if not rows:
+        return []
+    machine = next(iter(costs.parts.values())).machine
+    caption = (
+        f"What we wanted of measuring and building, and what was seen; {machine['chip']}, {machine['cores']} cores"
+    )
+    found = table(["What", "Wanted", "Seen", "Outcome"], rows, caption=caption)
+    found["classes"].append("guide-goals")
+    return [found]
 
 
 def setting(part: Part) -> str:
