@@ -244,7 +244,7 @@ def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) ->
     assert site.warnings == []
     said = site.text()
     assert "Test Chip, 2 cores" in said and "5 estimates of each kind, 0.5 s each" in said
-    assert "Each workload on Test Chip, CPU backend" in said
+    assert "Each workload on Test Chip, 2 cores, CPU backend, scalar alone" in said
     assert "+10 % ± " in said and "+0.00 % ± " in said
     assert "Other Chip" not in said
 
@@ -263,8 +263,10 @@ def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path)
     assert "Test Chip, 2 cores" in said and "Other Chip, 2 cores" in said and "Pinned." in said
     save(msgspec.structs.replace(other, method=METHOD - 1), tmp_path / "docs" / "bench" / "two.json")
     page = build(tmp_path)
-    assert "What it was before: Other Chip, CPU backend, version" in page.text()
+    assert "What it was before: Other Chip, 2 cores, CPU backend, scalar alone, version" in page.text()
     unfolded = re.sub(r"(?s)<details.*?</details>", "", page.page())
+    assert "Measured with an earlier version of the estimators" in page.text()
+    assert "on Test Chip, 2 cores, MLX" in unfolded and "on Other Chip, 2 cores, MLX" not in unfolded
     assert "what was seen; Test Chip" in unfolded and "what was seen; Other Chip" not in unfolded
     (tmp_path / "docs" / "bench" / "one.json").unlink()
     assert "Test Chip" not in build(tmp_path).text()
@@ -344,6 +346,15 @@ def test_a_file_of_an_earlier_version_says_so_and_how_often_each_budget_was_meas
     fewer = msgspec.structs.replace(more, ratios=more.ratios[:3])
     older = msgspec.structs.replace(bench, series=(*bench.series, fewer))
     assert "estimates of each kind: 5 of 0.5 s each and 3 of 2 s each, in an order" in setting(older)
+
+
+def test_cores_tell_processors_apart_and_a_single_function_is_named() -> None:
+    bench = make_bench()
+    assert bench.place == "Test Chip, 2 cores, CPU backend, scalar alone"
+    other = tuple(msgspec.structs.replace(one, workload="chain-4M") for one in bench.series)
+    assert msgspec.structs.replace(bench, series=bench.series + other).place == "Test Chip, 2 cores, CPU backend"
+    gpu = msgspec.structs.replace(bench, machine={**bench.machine, "backend": "metal"})
+    assert gpu.place == "Test Chip, Metal backend, scalar alone"
 
 
 def test_a_goal_that_the_error_may_hide_says_so() -> None:

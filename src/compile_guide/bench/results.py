@@ -88,9 +88,11 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def place(self) -> str:
-        """Return machine and backend in a few words."""
-        backend = str(self.machine["backend"])
-        return f"{self.machine['chip']}, {'Metal' if backend == 'metal' else backend.upper()} backend"
+        """Return machine and backend in a few words, for the CPU with its cores; and the function where it is a single one."""
+        backend, names = str(self.machine["backend"]), self.workloads()
+        cores = f", {self.machine['cores']} cores" if backend == "cpu" else ""
+        alone = f", {names[0]} alone" if len(names) == 1 else ""
+        return f"{self.machine['chip']}{cores}, {'Metal' if backend == 'metal' else backend.upper()} backend{alone}"
 
     def size(self) -> int:
         """Return how many estimates there are in all."""

@@ -126,7 +126,7 @@ def superseded(bench: Bench, benches: list[Bench]) -> bool:
 
 def before(bench: Bench) -> str:
     """Return the title of what an earlier version of the estimators gave."""
-    return f"What it was before: {place(bench)}, {bench.machine['cores']} cores"
+    return f"What it was before: {place(bench)}"
 
 
 def overview(bench: Bench, figure: str) -> nodes.table:
@@ -174,8 +174,13 @@ class BenchSummary(BenchDirective):
     """``bench-summary``: where it ran, with what, how often."""
 
     def run(self) -> list[nodes.Node]:
-        """Return one paragraph for each machine."""
-        return [paragraph(setting(bench), classes=["measured-on"]) for bench in self.benches()]
+        """Return one paragraph for each machine; those of earlier versions lie in a fold."""
+        now: list[nodes.Node] = []
+        old: list[nodes.Node] = []
+        for bench in (there := self.benches()):
+            kept = old if superseded(bench, there) else now
+            kept.append(paragraph(setting(bench), classes=["measured-on"]))
+        return [*now, folded("Measured with an earlier version of the estimators", *old)] if old else now
 
 
 def setting(bench: Bench) -> str:
