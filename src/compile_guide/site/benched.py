@@ -24,7 +24,7 @@ Case = tuple[str, float]
 WORDS = {
     "spread": "Interquartile range of the estimates, as a share of their median",
     "deviation": "Standard deviation of the estimates, as a share of their mean",
-    "bias": "How far the median estimate is from the yardstick, with its standard error",
+    "bias": "How far the median estimate is from the yardstick",
     "coverage": "Share of the intervals that hold the yardstick's ratio",
     "agreement": "Share of the intervals that hold the median of all estimates of their kind",
 }
@@ -156,7 +156,8 @@ def _table(bench: Bench, figure: str, case: Case) -> nodes.table:
         found = {one.workload: _said(bench, figure, one) for one in bench.of(case[0], estimator, case[1])}
         if any(value != "—" for value in found.values()):
             rows.append([estimator, *(found.get(name, "—") for name in workloads)])
-    caption = f"{WORDS[figure]}; {CONDITION_WORDS[case[0]]}; {case[1]:g} s an estimate"
+    error = ", with its standard error" if figure == "bias" else ""
+    caption = f"{WORDS[figure]}{error}; {CONDITION_WORDS[case[0]]}; {case[1]:g} s an estimate"
     return table(["Estimator", *workloads], rows, numbers=workloads, caption=caption)
 
 
