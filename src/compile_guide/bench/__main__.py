@@ -19,7 +19,7 @@ from compile_guide.bench.asking import asker
 from compile_guide.bench.costs import PARTS
 from compile_guide.bench.estimators import ESTIMATORS, available
 from compile_guide.bench.results import CONDITIONS, Bench, joined, load, noted, save
-from compile_guide.bench.rounds import BenchError, Part, run
+from compile_guide.bench.rounds import BenchError, Part, now, run
 from compile_guide.bench.workloads import WORKLOADS
 from compile_guide.machine import machine
 
@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> bool:
     if missing := sorted(set(options.estimator or ()) - set(there)):
         raise BenchError(f"{missing[0]!r} isn't installed here; there are: {', '.join(there)}")
     parts = [
-        Part(tuple(options.workload or WORKLOADS), chosen, condition, seconds, options.references)
+        Part(tuple(options.workload or WORKLOADS), chosen, condition, seconds, options.references, options.sitting)
         for seconds in options.seconds or SECONDS
         for condition in options.condition or CONDITIONS
     ]
@@ -82,7 +82,8 @@ def _run(options: argparse.Namespace) -> bool:
 
 
 def _show(part: Part, bench: Bench) -> None:
-    counts = [len(one.ratios) for one in bench.series if (one.condition, one.seconds) == (part.condition, part.seconds)]
+    kinds = {one.key[:4] for one in bench.series if (one.condition, one.seconds) == (part.condition, part.seconds)}
+    counts = [bench.count(*kind) for kind in kinds]
     print(f"{part.condition}, {part.seconds:g} s: {min(counts)} estimates of each kind", file=sys.stderr, flush=True)
 
 
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--condition", action="append", choices=CONDITIONS, help="this one alone")
     add("--workload", action="append", choices=list(WORKLOADS), help="this one alone; repeatable")
     add("--estimator", action="append", choices=list(ESTIMATORS), help="this one alone; repeatable")
+    add("--sitting", default=now()[:10], help="estimates are held against the yardstick of their own (default: today)")
     add("--minutes", type=float, default=float("inf"), help="begin no round that would end later")
     add("--out", type=Path, help="is continued if it exists (default: docs/bench/ID.json, ID the machine's)")
     return parser

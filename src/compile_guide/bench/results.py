@@ -1,10 +1,8 @@
-"""What ``nox -s bench`` found: the file, and the figures that it comes down to."""
+"""What ``nox -s bench`` found: the file and what is in it."""
 
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from pathlib import Path
 
 import msgspec
@@ -28,40 +26,13 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lows: tuple[float | None, ...] = ()
     highs: tuple[float | None, ...] = ()
 
+    sitting: str = ""
+    """When or where they were made, such as a day: estimates are held against the yardstick of their own sitting."""
+
     @property
-    def key(self) -> tuple[str, str, str, float]:
+    def key(self) -> tuple[str, str, str, float, str]:
         """Return what tells series apart."""
-        return self.condition, self.workload, self.estimator, self.seconds
-
-    @property
-    def center(self) -> float:
-        """Return the median of the estimates."""
-        return statistics.median(self.ratios)
-
-    @property
-    def spread(self) -> float:
-        """Return the interquartile range of the estimates as a share of their median."""
-        low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
-        return (high - low) / self.center
-
-    @property
-    def deviation(self) -> float:
-        """Return the standard deviation of the estimates as a share of their mean."""
-        return statistics.stdev(self.ratios) / statistics.mean(self.ratios)
-
-    def bias(self, truth: float) -> float:
-        """Return how far the median estimate is off, as a share of ``truth``."""
-        return self.center / truth - 1
-
-    def hits(self, truth: float) -> tuple[int, int]:
-        """Return how many intervals hold ``truth``, and how many there are."""
-        ends = [(a, b) for a, b in zip(self.lows, self.highs, strict=True) if a is not None and b is not None]
-        return sum(a <= truth <= b for a, b in ends), len(ends)
-
-    def coverage(self, truth: float) -> float | None:
-        """Return the share of intervals that hold ``truth``, None for an estimator that gives none."""
-        held, of = self.hits(truth)
-        return held / of if of else None
+        return self.condition, self.workload, self.estimator, self.seconds, self.sitting
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +41,12 @@ class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     condition: str
     workload: str
     ratios: tuple[float, ...] = ()
+    sitting: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what tells yardsticks apart."""
+        return self.condition, self.workload, self.sitting
 
 
 class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,34 +68,17 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return machine and backend in a few words, for the CPU with its cores; and the function where it is a single one."""
         backend, names = str(self.machine["backend"]), self.workloads()
         cores = f", {self.machine['cores']} cores" if backend == "cpu" else ""
-        alone = f", {names[0]} alone" if len(names) == 1 else ""
-        return f"{self.machine['chip']}{cores}, {'Metal' if backend == 'metal' else backend.upper()} backend{alone}"
+        only = f", {names[0]} only" if len(names) == 1 else ""
+        return f"{self.machine['chip']}{cores}, {'Metal' if backend == 'metal' else backend.upper()} backend{only}"
 
     def size(self) -> int:
         """Return how many estimates there are in all."""
         return sum(len(one.ratios) for one in self.series)
 
-    def reference(self, condition: str, workload: str) -> Reference:
-        """Return the yardstick, empty where it wasn't measured."""
-        wanted = (condition, workload)
-        there = (one for one in self.references if (one.condition, one.workload) == wanted)
-        return next(there, Reference(*wanted))
-
-    def truth(self, condition: str, workload: str) -> float:
-        """Return the ratio that estimates are held against: the median of the yardstick's processes."""
-        return statistics.median(self.reference(condition, workload).ratios)
-
-    def doubt(self, one: Series) -> float:
-        """Return the standard error of a series' bias, as a share: of its median and the yardstick's together.
-
-        A median's standard error is that of a mean times 1.25 where values scatter normally; their deviation is taken
-        from the interquartile range (1.35 of them), which a few outliers don't bend.
-        """
-        parts = []
-        for values in (one.ratios, self.reference(one.condition, one.workload).ratios):
-            low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-            parts.append(1.25 * (high - low) / 1.35 / middle / math.sqrt(len(values)))
-        return math.hypot(*parts)
+    def reference(self, condition: str, workload: str, sitting: str = "") -> Reference:
+        """Return the yardstick of a sitting, empty where it wasn't measured."""
+        there = (one for one in self.references if one.key == (condition, workload, sitting))
+        return next(there, Reference(condition, workload, sitting=sitting))
 
     def estimators(self) -> list[str]:
         """Return the names of the estimators in the order of the file, each once."""
@@ -132,30 +92,19 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the seconds that estimates were given, shortest first."""
         return sorted({one.seconds for one in self.series})
 
-    def find(self, condition: str, workload: str, estimator: str, seconds: float) -> Series:
-        """Return one series, empty where there is none yet."""
+    def sittings(self) -> list[str]:
+        """Return the names of the sittings in the order of the file, each once."""
+        return list(dict.fromkeys(one.sitting for one in self.series))
+
+    def count(self, condition: str, workload: str, estimator: str, seconds: float) -> int:
+        """Return how many estimates there are of a kind, over all sittings."""
         wanted = (condition, workload, estimator, seconds)
-        return next((one for one in self.series if one.key == wanted), Series(*wanted))
+        return sum(len(one.ratios) for one in self.series if one.key[:4] == wanted)
 
-    def of(self, condition: str, estimator: str, seconds: float) -> list[Series]:
-        """Return an estimator's series, those of enough estimates for a spread, over all workloads."""
-        wanted = (condition, estimator, seconds)
-        return [s for s in self.series if (s.condition, s.estimator, s.seconds) == wanted and len(s.ratios) > 1]
-
-    def typical(self, condition: str, estimator: str, seconds: float, figure: str) -> float | None:
-        """Return the median over the workloads of ``spread``, ``deviation``, or the size of ``bias``; None without any."""
-        found = self.of(condition, estimator, seconds)
-        if figure == "bias":
-            values = [abs(one.bias(self.truth(condition, one.workload))) for one in found]
-        else:
-            values = [getattr(one, figure) for one in found]
-        return statistics.median(values) if values else None
-
-    def hits(self, condition: str, estimator: str, seconds: float, *, own: bool = False) -> tuple[int, int]:
-        """Return how many intervals of all workloads hold their yardstick, or their ``own`` center, and how many there are."""
-        found = self.of(condition, estimator, seconds)
-        held = [one.hits(one.center if own else self.truth(condition, one.workload)) for one in found]
-        return sum(hit for hit, _ in held), sum(of for _, of in held)
+    def find(self, condition: str, workload: str, estimator: str, seconds: float, sitting: str = "") -> Series:
+        """Return one series, empty where there is none yet."""
+        wanted = (condition, workload, estimator, seconds, sitting)
+        return next((one for one in self.series if one.key == wanted), Series(*wanted[:4], sitting=sitting))
 
 
 def joined(one: Bench, other: Bench) -> Bench:
@@ -166,14 +115,16 @@ def joined(one: Bench, other: Bench) -> Bench:
     """
     if difference := differ(one, other):
         raise ValueError(f"two benches can't be put together: the first's {difference}")
-    references = {(it.condition, it.workload): it for it in one.references}
+    references = {it.key: it for it in one.references}
     for it in other.references:
-        before = one.reference(it.condition, it.workload)
-        references[it.condition, it.workload] = Reference(it.condition, it.workload, before.ratios + it.ratios)
+        before = one.reference(*it.key)
+        references[it.key] = msgspec.structs.replace(it, ratios=before.ratios + it.ratios)
     series = {it.key: it for it in one.series}
     for new in other.series:
         old = one.find(*new.key)
-        series[new.key] = Series(*new.key, old.ratios + new.ratios, old.lows + new.lows, old.highs + new.highs)
+        series[new.key] = msgspec.structs.replace(
+            new, ratios=old.ratios + new.ratios, lows=old.lows + new.lows, highs=old.highs + new.highs
+        )
     return msgspec.structs.replace(
         one, created=max(one.created, other.created), packages=one.packages | other.packages,
         references=tuple(references.values()), series=tuple(series.values()), note=one.note or other.note,

@@ -38,6 +38,8 @@ class Part:
     seconds: float
     references: int = 1
     """Processes of the yardstick for each workload and round."""
+    sitting: str = ""
+    """What tells these estimates from those of another day or host."""
 
 
 def begin(file: Path, estimators: tuple[str, ...]) -> Bench:
@@ -103,7 +105,7 @@ def _missing(bench: Bench, part: Part, repeats: int) -> list[Job]:
         (workload, estimator)
         for workload in part.workloads
         for estimator in part.estimators
-        if len(bench.find(part.condition, workload, estimator, part.seconds).ratios) < repeats
+        if bench.count(part.condition, workload, estimator, part.seconds) < repeats
     ]
 
 
@@ -131,9 +133,9 @@ def _with(bench: Bench, part: Part, found: dict[Job, list[Found]]) -> Bench:
         ratios, lows, highs = (tuple(_rounded(one[key]) for one in answers) for key in ("ratio", "low", "high"))
         seen = tuple(ratio for ratio in ratios if ratio is not None)
         if estimator == REFERENCE:
-            references.append(Reference(part.condition, workload, seen))
+            references.append(Reference(part.condition, workload, seen, part.sitting))
         else:
-            series.append(Series(part.condition, workload, estimator, part.seconds, seen, lows, highs))
+            series.append(Series(part.condition, workload, estimator, part.seconds, seen, lows, highs, part.sitting))
     made = Bench(SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references), tuple(series))
     return joined(bench, made)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 from docutils import nodes
@@ -13,7 +12,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.bench.estimators import ESTIMATORS, METHOD
-from compile_guide.bench.results import CONDITIONS, Bench, Series, load
+from compile_guide.bench.figures import Answers, answers, hits, typical
+from compile_guide.bench.results import CONDITIONS, Bench, load
 from compile_guide.site.nodes import Cell, folded, paragraph, table
 from compile_guide.site.wording import join
 
@@ -106,8 +106,8 @@ class BenchTable(BenchDirective):
         for bench in (there := self.benches()):
             each = [_table(bench, figure, case) for case in cases(bench)]
             whole = overview(bench, figure)
-            if superseded(bench, there):
-                made.append(folded(before(bench), whole, *each))
+            if title := aside(bench, there):
+                made.append(folded(title, whole, *each))
             else:
                 made += [whole, folded(f"Each workload on {place(bench)}", *each)]
         return made
@@ -118,15 +118,18 @@ def place(bench: Bench) -> str:
     return bench.place + (f", version {bench.method}" if bench.method != METHOD else "")
 
 
-def superseded(bench: Bench, benches: list[Bench]) -> bool:
-    """Whether the present version of the estimators has been measured on the same backend."""
-    newer = (other for other in benches if other.method == METHOD)
-    return bench.method != METHOD and any(other.machine["backend"] == bench.machine["backend"] for other in newer)
+def aside(bench: Bench, benches: list[Bench]) -> str | None:
+    """Return the title of the fold that a bench belongs into, None for one that stands open.
 
-
-def before(bench: Bench) -> str:
-    """Return the title of what an earlier version of the estimators gave."""
-    return f"What it was before: {place(bench)}"
+    An earlier version's lies in one where the present version has been measured on the same backend, and so does that of
+    a single function where there is one of several.
+    """
+    others = [one for one in benches if one.machine["backend"] == bench.machine["backend"] and one.method == METHOD]
+    if others and bench.method != METHOD:
+        return f"What it was before: {place(bench)}"
+    if len(bench.workloads()) == 1 and any(len(one.workloads()) > 1 for one in others):
+        return f"Also measured: {place(bench)}"
+    return None
 
 
 def overview(bench: Bench, figure: str) -> nodes.table:
@@ -144,16 +147,16 @@ def overview(bench: Bench, figure: str) -> nodes.table:
 
 def _typical(bench: Bench, figure: str, estimator: str, case: Case) -> str:
     if figure in ("coverage", "agreement"):
-        held, of = bench.hits(case[0], estimator, case[1], own=figure == "agreement")
+        held, of = hits(bench, case[0], estimator, case[1], own=figure == "agreement")
         return f"{percent(held / of)} of {of}" if of else "—"
-    return percent(bench.typical(case[0], estimator, case[1], figure))
+    return percent(typical(bench, case[0], estimator, case[1], figure))
 
 
 def _table(bench: Bench, figure: str, case: Case) -> nodes.table:
     rows: list[list[Cell]] = []
     workloads = bench.workloads()
     for estimator in bench.estimators():
-        found = {one.workload: _said(bench, figure, one) for one in bench.of(case[0], estimator, case[1])}
+        found = {one.workload: _said(figure, one) for one in answers(bench, case[0], estimator, case[1])}
         if any(value != "—" for value in found.values()):
             rows.append([estimator, *(found.get(name, "—") for name in workloads)])
     error = ", with its standard error" if figure == "bias" else ""
@@ -161,13 +164,11 @@ def _table(bench: Bench, figure: str, case: Case) -> nodes.table:
     return table(["Estimator", *workloads], rows, numbers=workloads, caption=caption)
 
 
-def _said(bench: Bench, figure: str, one: Series) -> str:
+def _said(figure: str, one: Answers) -> str:
     if figure == "bias":
-        return (
-            f"{percent(one.bias(bench.truth(one.condition, one.workload)), signed=True)} ± {percent(bench.doubt(one))}"
-        )
+        return f"{percent(one.bias, signed=True)} ± {percent(one.doubt)}"
     if figure in ("coverage", "agreement"):
-        return percent(one.coverage(one.center if figure == "agreement" else bench.truth(one.condition, one.workload)))
+        return percent(one.coverage(own=figure == "agreement"))
     return percent(float(getattr(one, figure)))
 
 
@@ -175,13 +176,17 @@ class BenchSummary(BenchDirective):
     """``bench-summary``: where it ran, with what, how often."""
 
     def run(self) -> list[nodes.Node]:
-        """Return one paragraph for each machine; those of earlier versions lie in a fold."""
+        """Return one paragraph for each machine; those of earlier versions and of single functions lie in a fold."""
         now: list[nodes.Node] = []
         old: list[nodes.Node] = []
         for bench in (there := self.benches()):
-            kept = old if superseded(bench, there) else now
+            kept = old if aside(bench, there) else now
             kept.append(paragraph(setting(bench), classes=["measured-on"]))
-        return [*now, folded("Measured with an earlier version of the estimators", *old)] if old else now
+        return (
+            [*now, folded("Measured with an earlier version of the estimators, or one function only", *old)]
+            if old
+            else now
+        )
 
 
 def setting(bench: Bench) -> str:
@@ -191,17 +196,23 @@ def setting(bench: Bench) -> str:
     missing = [name for name in ESTIMATORS if name not in bench.estimators()]
     return (
         f"Measured until {bench.created[:10]} on {where}, with {used} and version {bench.method} of the estimators: "
-        f"{repeats(bench)}, in an order drawn anew each time."
+        f"{repeats(bench)}, in an order drawn anew each time{sittings(bench)}."
         + (f" Not run there: {', '.join(missing)}." if missing else "")
         + (f" {bench.note}" if bench.note else "")
     )
 
 
+def sittings(bench: Bench) -> str:
+    """Say how many sittings there were, nothing where it was one."""
+    number = len(bench.sittings())
+    return f", in {number} sittings, each beside a yardstick of its own" if number > 1 else ""
+
+
 def repeats(bench: Bench) -> str:
     """Say how many estimates there are, for each budget apart unless all have as many."""
     counts: dict[float, list[int]] = {seconds: [] for seconds in bench.budgets()}
-    for one in bench.series:
-        counts[one.seconds].append(len(one.ratios))
+    for kind in {one.key[:4]: None for one in bench.series}:
+        counts[kind[-1]].append(bench.count(*kind))
     said = {s: f"{min(n)}" if min(n) == max(n) else f"{min(n)} to {max(n)}" for s, n in counts.items()}
     if len(set(said.values())) == 1:
         return f"{said.popitem()[1]} estimates of each kind, {' and '.join(f'{s:g} s' for s in counts)} each"
@@ -219,7 +230,8 @@ class BenchGoals(BenchDirective):
             caption = f"What we wanted of {OURS[0]}, and what was seen; {place(bench)}"
             found = table(["When", "Wanted", "Seen", "Outcome"], rows, caption=caption)
             found["classes"].append("guide-goals")
-            shown: list[nodes.Node] = [folded(before(bench), found)] if superseded(bench, there) else [found]
+            title = aside(bench, there)
+            shown: list[nodes.Node] = [folded(title, found)] if title else [found]
             made += shown if rows else []
         return made
 
@@ -232,11 +244,11 @@ BIAS_GOAL, COVERAGE_GOAL = 0.005, (0.93, 0.97)
 def goals(bench: Bench, condition: str, seconds: float) -> list[list[Cell]]:
     """Return a goal, what was seen, and whether it is met, for spread, bias and coverage, over all workloads."""
     ours = OURS[0]
-    spreads = {name: bench.typical(condition, name, seconds, "spread") for name in bench.estimators()}
+    spreads = {name: typical(bench, condition, name, seconds, "spread") for name in bench.estimators()}
     others = [(value, name) for name, value in spreads.items() if value is not None and name not in OURS]
-    mine, bias = spreads.get(ours), bench.typical(condition, ours, seconds, "bias")
-    unsure = statistics.median([bench.doubt(one) for one in bench.of(condition, ours, seconds)] or [0.0])
-    held, of = bench.hits(condition, ours, seconds)
+    mine, bias = spreads.get(ours), typical(bench, condition, ours, seconds, "bias")
+    unsure = typical(bench, condition, ours, seconds, "doubt") or 0.0
+    held, of = hits(bench, condition, ours, seconds)
     if mine is None or bias is None or not others or not of:
         return []
     best, name = min(others)
