@@ -117,6 +117,7 @@ bars[0].set_hatch("/")
 print(type(plt).__name__, file=notes, flush=True)
 """
 ASKS_ITS_PLOT = "assert len(bars) == 2\n"
+AT_EXIT = "import atexit\natexit.register(print, 'at exit', file=notes, flush=True)\n"
 AT_THE_END = "print('after the last comparison', file=notes, flush=True)\n"
 AT_THE_START = "print(len(list(pathlib.Path(os.environ['TMPDIR']).rglob('*.so'))), 'kernels', file=notes, flush=True)\n"
 
@@ -126,7 +127,7 @@ def noted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, lis
     """One recording in two processes of examples that note what they do; the record, and the notes of each."""
     folder = tmp_path_factory.mktemp("noted")
     parts = {
-        "measures": (AT_THE_START, GOOD.format(name="measures"), AT_THE_END),
+        "measures": (AT_THE_START, AT_EXIT, GOOD.format(name="measures"), AT_THE_END),
         "draws": (DRAWS, GOOD.format(name="draws")),
         "asks": (DRAWS, ASKS_ITS_PLOT, GOOD.format(name="asks")),
     }
@@ -141,6 +142,10 @@ def noted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, lis
 def test_a_later_process_ends_after_the_last_comparison(noted: tuple[Path, dict[str, list[str]]]) -> None:
     assert noted[1]["measures"].count("after the last comparison") == 1
     assert [len(entry.runs) for entry in record.load(noted[0]).comparisons] == [2, 2, 2]
+
+
+def test_only_the_first_process_takes_itself_down_in_order(noted: tuple[Path, dict[str, list[str]]]) -> None:
+    assert noted[1]["measures"].count("at exit") == 1
 
 
 def test_only_the_first_process_draws_its_plots(noted: tuple[Path, dict[str, list[str]]]) -> None:

@@ -183,7 +183,7 @@ def test_a_rate_of_what_was_never_measured_is_a_dash() -> None:
 
 
 def test_nothing_is_said_of_kernels_that_could_not_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(timing, "temp_folder", lambda: tmp_path)
     monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path / "none"))
     result = compare("elsewhere", chain, mx.compile(chain), X, budget=0.01)
     assert result.kernels_built is None

@@ -2,7 +2,8 @@
 
 ``python -m compile_guide.child SCRIPT SINK [--no-plots]``: whatever ends the process early, be it ``sys.exit(0)``,
 ``os._exit(0)``, a signal or an exception in a thread, leaves the sink without its marker, and the recorder counts the
-example as failed. A process that measures what an earlier one did ends after the last comparison.
+example as failed. A process that measures what an earlier one did ends after the last comparison, and then at once: that
+Python and MLX can also take themselves down in order, the first process has shown.
 
 With ``--no-plots`` the script draws on a :class:`Blank`: nobody looks at the plots of a process that measures, and
 importing matplotlib takes longer than many a comparison. A script that asks a plot for something, be it the number of
@@ -18,15 +19,14 @@ import os
 import runpy
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from compile_guide.timing import Done
+from compile_guide.timing import Done, temp_folder
 
 MARKER = {"completed": True}
 NO_PLOTS = "--no-plots"
@@ -77,8 +77,11 @@ class _BlankFinder:
         """Run nothing: a blank is ready as it is."""
 
 
-def main(script: str, sink: str, *options: str) -> None:
-    """Run ``script`` as ``__main__``; append the marker to ``sink`` when it and all its threads have ended well."""
+def main(script: str, sink: str, *options: str) -> bool:
+    """Run ``script`` as ``__main__``; append the marker to ``sink`` when it and all its threads have ended well.
+
+    Returns whether the script was ended after its last comparison, so that nothing of it is left to do.
+    """
     end_with_parent()
     failures: list[str] = []
     report = threading.excepthook
@@ -91,7 +94,7 @@ def main(script: str, sink: str, *options: str) -> None:
     threading.excepthook = note
     sys.argv = [script]
     sys.path[0] = str(Path(script).parent)
-    _run(script, Path(sink), blank=NO_PLOTS in options)
+    measured = _run(script, Path(sink), blank=NO_PLOTS in options)
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join()
@@ -99,6 +102,14 @@ def main(script: str, sink: str, *options: str) -> None:
         sys.exit(f"a thread of {Path(script).name} ended with {failures[0]}")
     with Path(sink).open("a", encoding="utf-8") as file:
         file.write(json.dumps(MARKER) + "\n")
+    return measured
+
+
+def leave() -> NoReturn:
+    """End this process without taking Python and MLX down piece by piece: the system frees all of it at once."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def end_with_parent() -> None:
@@ -108,22 +119,23 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_signal_of_parents_death, signal.SIGKILL)
 
 
-def _run(script: str, sink: Path, *, blank: bool) -> None:
-    """Run the script to its end or to its last comparison; where a blank doesn't do, start again with matplotlib."""
-    refused = Path(tempfile.gettempdir(), "needs-matplotlib")  # all processes of an example share this folder
+def _run(script: str, sink: Path, *, blank: bool) -> bool:
+    """Run the script to its end, or to its last comparison (True); where a blank doesn't do, start again with matplotlib."""
+    refused = temp_folder() / "needs-matplotlib"  # all processes of an example share this folder
     if blank := blank and not refused.exists():
         sys.meta_path.insert(0, _BlankFinder())
     try:
         runpy.run_path(script, run_name="__main__")
     except Done:
-        return
+        return True
     except Exception:
         if not blank:
             raise
         refused.touch()
         sink.write_text(sink.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
         os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != NO_PLOTS)])
+    return False
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+if __name__ == "__main__" and main(*sys.argv[1:]):
+    leave()

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import functools
 import gc
-import html
 import io
 import json
 import math
 import os
 import random
 import re
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -97,9 +94,15 @@ def _rank(n: int, confidence: float) -> int:
     return k
 
 
+def _middle(values: Iterable[float]) -> float:
+    """Return the median, without ``statistics``, which imports fractions and decimals into every process that measures."""
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
 def _median(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
-    return statistics.median(known) if known else None
+    return _middle(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -121,14 +124,14 @@ class Comparison:
     @functools.cached_property
     def ratio(self) -> float | None:
         """Median over processes of the median ratio baseline/candidate; above 1 the candidate is faster."""
-        return _median(statistics.median(run.ratios) for run in self.runs)
+        return _median(_middle(run.ratios) for run in self.runs)
 
     @functools.cached_property
     def interval(self) -> tuple[float, float] | None:
         """At least 95 % interval of the ratio: between processes, or between pairs when only one process ran."""
         if len(self.runs) == 1:
             return median_interval(self.runs[0].ratios)
-        return median_interval([statistics.median(run.ratios) for run in self.runs])
+        return median_interval([_middle(run.ratios) for run in self.runs])
 
     @property
     def differs(self) -> bool | None:
@@ -138,12 +141,12 @@ class Comparison:
     @property
     def baseline_s(self) -> float | None:
         """Median seconds a baseline call."""
-        return _median(statistics.median(run.baseline_s) for run in self.runs)
+        return _median(_middle(run.baseline_s) for run in self.runs)
 
     @property
     def candidate_s(self) -> float | None:
         """Median seconds a candidate call."""
-        return _median(statistics.median(run.candidate_s) for run in self.runs)
+        return _median(_middle(run.candidate_s) for run in self.runs)
 
     @property
     def spread(self) -> float:
@@ -151,7 +154,7 @@ class Comparison:
         if len(self.runs) == 1:
             times = sorted(self.runs[0].baseline_s)
         else:
-            times = sorted(statistics.median(run.baseline_s) for run in self.runs)
+            times = sorted(_middle(run.baseline_s) for run in self.runs)
         return (times[-1] - times[0]) / (times[-1] + times[0]) if len(times) > 1 else 0.1
 
     @property
@@ -268,9 +271,15 @@ class Comparison:
         return "\n".join([self.name, *(f"  {label:<13}{text}" for label, text in self.facts())])
 
     def _repr_html_(self) -> str:
-        rows = (f"<tr><th scope='row'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in self.facts())
-        caption = f"<caption>{html.escape(self.name)}</caption>"
+        rows = (f"<tr><th scope='row'>{_escaped(k)}</th><td>{_escaped(v)}</td></tr>" for k, v in self.facts())
+        caption = f"<caption>{_escaped(self.name)}</caption>"
         return f"<table class='guide-table guide-comparison'>{caption}<tbody>{''.join(rows)}</tbody></table>"
+
+
+def _escaped(text: str) -> str:
+    import html  # here, because pages and notebooks ask for it, and a process that measures never does
+
+    return html.escape(text)
 
 
 def _known(value: float | None) -> TypeGuard[float]:
@@ -370,8 +379,8 @@ class Table:
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in self.header)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        head = "".join(f"<th scope='col'>{_escaped(cell)}</th>" for cell in self.header)
+        body = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
         return f"<table class='guide-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -592,11 +601,17 @@ def _copy_s(size: int) -> float:
     return min(times)
 
 
+def temp_folder() -> Path:
+    """Return the folder for temporary files as MLX finds it: it takes what is named, be that writable or not."""
+    named = (os.environ.get(name) for name in ("TMPDIR", "TMP", "TEMP", "TEMPDIR"))
+    return Path(next(filter(None, named), "/tmp"))
+
+
 def kernel_files() -> int | None:
     """Count the kernels that MLX keeps as files, on CPU and CUDA; None where there are none, as with Metal."""
     import mlx.core as mx
 
-    folder = Path(tempfile.gettempdir(), "mlx", getattr(mx, "__version__", ""))
+    folder = temp_folder() / "mlx" / getattr(mx, "__version__", "")
     folders = [folder / "cpu", Path(os.environ.get("MLX_PTX_CACHE_DIR") or folder / "ptx")]
     # check_compiling() has built a kernel already, so none at all means that they are kept elsewhere
     return sum(file.suffix in KERNEL_SUFFIXES for place in folders for file in place.rglob("*")) or None

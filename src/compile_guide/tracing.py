@@ -19,7 +19,6 @@ only, containers, keys in their order, keyword spelling, and the bits of Python 
 from __future__ import annotations
 
 import functools
-import html
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -159,6 +158,8 @@ class Watched:
         return "\n".join([title, "trace  reason", *(f"{number:>5}  {reason}" for number, reason in rows)])
 
     def _repr_html_(self) -> str:
+        import html  # here, because pages and notebooks ask for it, and a process that measures never does
+
         title, rows = self._table()
         body = "".join(f"<tr><td>{number}</td><td>{html.escape(reason)}</td></tr>" for number, reason in rows)
         head = "<thead><tr><th scope='col'>trace</th><th scope='col'>reason</th></tr></thead>"

@@ -61,8 +61,8 @@ def compilers() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def main(script: str, sink: str, *options: str) -> None:
-    """Run the script under watch and write what was seen."""
+def main(script: str, sink: str, *options: str) -> bool:
+    """Run the script under watch and write what was seen; return what the child's own main returns."""
     from compile_guide import child, timing
 
     watch, start = Watch(), Watch.now()
@@ -70,10 +70,11 @@ def main(script: str, sink: str, *options: str) -> None:
     timing.check_compiling = watch.within(CHECKS, timing.check_compiling)
     for name in ("__init__", "first_calls", "measure"):
         setattr(timing._Pair, name, watch.within(MEASURING, getattr(timing._Pair, name)))
-    child.main(script, sink, *options)
+    measured = child.main(script, sink, *options)
     seen = {**watch.seconds, KERNELS: compilers()}
     seen[REST] = watch.now() - start - sum(watch.seconds.values())
     Path(sink).with_name("watched.json").write_text(json.dumps(seen), encoding="utf-8")
+    return measured
 
 
 def _imports(script: str, plots: bool) -> None:
@@ -83,5 +84,7 @@ def _imports(script: str, plots: bool) -> None:
             importlib.import_module(name)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+if __name__ == "__main__" and main(*sys.argv[1:]):
+    from compile_guide import child
+
+    child.leave()
