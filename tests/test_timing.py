@@ -178,6 +178,26 @@ def test_a_first_call_says_whether_it_wrote_kernels(tmp_path: Path) -> None:
     assert "(wrote 1 kernel file)" in done.stdout and "(wrote no kernel files)" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX's CPU backend, which needs g++, is the default on Linux alone")
+@pytest.mark.parametrize("number", range(4))
+def test_kernels_are_counted_where_mlx_puts_them(tmp_path: Path, number: int) -> None:
+    names = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")
+    code = (
+        "import mlx.core as mx\n"
+        "from compile_guide.timing import kernel_files\n"
+        "mx.set_default_device(mx.cpu)\n"
+        "mx.eval(mx.compile(lambda x: mx.exp(x) * 2)(mx.ones(3)))\n"
+        "print(kernel_files())\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in names}
+    for name in names[number:]:  # the first that is named counts
+        (tmp_path / name).mkdir()
+        env[name] = str(tmp_path / name)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert len(list((tmp_path / names[number]).rglob("*.so"))) == 1
+
+
 def test_a_rate_of_what_was_never_measured_is_a_dash() -> None:
     assert timing.format_per_second(10, timing.unmeasured("new").baseline_s, timing.unmeasured("new").spread) == "—"
 
