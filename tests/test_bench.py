@@ -22,7 +22,7 @@ from compile_guide.bench.figures import Answers, answers, hits
 from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, joined, load, save
 from compile_guide.bench.rounds import REFERENCE_S, BenchError, Part, begin, run
 from compile_guide.bench.workloads import WORKLOADS, make, sides
-from compile_guide.site.benched import OURS, goals, percent, place, setting
+from compile_guide.site.benched import OURS, aside, goals, percent, place, setting
 
 ROOT = Path(__file__).parents[1]
 PEER = "MLX documentation's helper"
@@ -295,6 +295,18 @@ def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) ->
     assert "Other Chip" not in said
 
 
+def test_a_single_function_folds_beside_several_of_the_same_backend() -> None:
+    single = make_bench()
+    more = tuple(msgspec.structs.replace(s, workload="chain-4M") for s in single.series)
+    several = msgspec.structs.replace(single, series=single.series + more)
+    assert aside(single, [single]) is None and aside(several, [several, single]) is None
+    assert aside(single, [several, single]) == "Also measured: Test Chip, 2 cores, CPU backend, scalar only"
+    metal = msgspec.structs.replace(several, machine={**several.machine, "backend": "metal"})
+    assert aside(single, [single, metal]) is None
+    older = msgspec.structs.replace(single, method=METHOD - 1)
+    assert aside(older, [older, single]) == f"What it was before: {place(older)}" and aside(older, [older]) is None
+
+
 def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# Bench\n\n```{bench-summary}\n```\n\n```{bench-goals}\n```\n"})
     put_records(tmp_path)
@@ -314,6 +326,8 @@ def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path)
     assert "Measured with an earlier version of the estimators, or one function only" in page.text()
     assert "on Test Chip, 2 cores, MLX" in unfolded and "on Other Chip, 2 cores, MLX" not in unfolded
     assert "what was seen; Test Chip" in unfolded and "what was seen; Other Chip" not in unfolded
+    fold = page.page().partition("What it was before: Other Chip")[2].partition("</details>")[0]
+    assert "Pinned." in fold
     (tmp_path / "docs" / "bench" / "one.json").unlink()
     assert "Test Chip" not in build(tmp_path).text()
 

@@ -107,7 +107,7 @@ class BenchTable(BenchDirective):
             each = [_table(bench, figure, case) for case in cases(bench)]
             whole = overview(bench, figure)
             if title := aside(bench, there):
-                made.append(folded(title, whole, *each))
+                made.append(folded(title, *note(bench), whole, *each))
             else:
                 made += [whole, folded(f"Each workload on {place(bench)}", *each)]
         return made
@@ -130,6 +130,11 @@ def aside(bench: Bench, benches: list[Bench]) -> str | None:
     if len(bench.workloads()) == 1 and any(len(one.workloads()) > 1 for one in others):
         return f"Also measured: {place(bench)}"
     return None
+
+
+def note(bench: Bench) -> list[nodes.Node]:
+    """Return what a fold says first: how the bench in it ran, where that must be known."""
+    return [paragraph(bench.note, classes=["measured-on"])] if bench.note else []
 
 
 def overview(bench: Bench, figure: str) -> nodes.table:
@@ -231,7 +236,7 @@ class BenchGoals(BenchDirective):
             found = table(["When", "Wanted", "Seen", "Outcome"], rows, caption=caption)
             found["classes"].append("guide-goals")
             title = aside(bench, there)
-            shown: list[nodes.Node] = [folded(title, found)] if title else [found]
+            shown: list[nodes.Node] = [folded(title, *note(bench), found)] if title else [found]
             made += shown if rows else []
         return made
 
