@@ -49,8 +49,8 @@ def main(name: str, argv: list[str]) -> int:
     parser.add_argument("--repeats", type=int, default=repeats, help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: docs/bench/costs/ID.json, ID the machine's")
     options = parser.parse_args(argv)
-    found = machine()
     values = {kind: tuple(float(f"{v:.6g}") for v in seen) for kind, seen in measure(options.repeats).items()}
+    found = machine()  # only now: what its copies of memory take would hide how large the builds are
     versions = {package: version(package) for package in packages}
     file = options.out or FOLDER / f"{found.id}.json"
     put(file, name, Part(now(), facts(found), versions, values))
