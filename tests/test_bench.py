@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +17,8 @@ from site_builds import build, put_records, write
 
 from compile_guide import timing
 from compile_guide.bench import __main__ as command
-from compile_guide.bench import forking
-from compile_guide.bench.asking import asker
+from compile_guide.bench import asking, forking
+from compile_guide.bench.asking import Found, asker
 from compile_guide.bench.estimators import ESTIMATORS, METHOD, PACKAGES, RUN, available
 from compile_guide.bench.figures import Answers, answers, hits
 from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, joined, load, save
@@ -264,14 +266,53 @@ def test_a_worker_that_fails_is_quoted(tmp_path: Path) -> None:
         ask("nothing", "minimum", 0.1)
 
 
-def test_a_child_of_a_process_that_imported_first_estimates_and_its_failure_is_quoted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_of_a_process_that_imported_first_estimates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(forking.FIRST, "minimum", "json")
+    monkeypatch.setattr(asking, "alone", None)  # no new process is asked
     with asker(tmp_path) as ask:
-        with pytest.raises(RuntimeError, match="minimum failed on nothing: KeyError"):
-            ask("nothing", "minimum", 0.1)
         assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
+
+
+def test_where_copies_fail_new_processes_are_asked_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "opens_a_gpu.py").write_text(
+        "import sys\n"
+        "def fail(*asked):\n    raise ImportError('initialization error')\n"
+        "sys.modules['__main__'].run_for_worker = fail\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT / 'src'}")
+    monkeypatch.setitem(forking.FIRST, "minimum", "opens_a_gpu")
+    copies: list[str] = []
+
+    def forked(parent: subprocess.Popen[str], workload: str, estimator: str, seconds: float) -> Found:
+        copies.append(workload)
+        return asking_forked(parent, workload, estimator, seconds)
+
+    asking_forked = asking.forked
+    monkeypatch.setattr(asking, "forked", forked)
+    with asker(tmp_path) as ask:
+        found = [ask("scalar", "minimum", 0.1)["ratio"] for _ in range(2)]
+    assert all(0.05 < ratio < 20 for ratio in found) and copies == ["scalar"]
+    assert "minimum failed on scalar: ImportError: initialization error; from now on" in capsys.readouterr().err
+
+
+def test_an_estimator_that_fails_ends_the_bench_with_a_line_and_keeps_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+    save(begin(file, (PEER,)), file)
+    before = file.read_bytes()
+
+    def refuse(*asked: object) -> None:
+        raise RuntimeError(f"{PEER} failed on scalar: out of memory")
+
+    monkeypatch.setattr(asking, "alone", refuse)
+    argv = ["--workload", "scalar", "--estimator", PEER, "--seconds", "0.5", "--condition", "quiet", "--out", str(file)]
+    assert command.main(argv) == 2
+    assert f"compile_guide.bench: {PEER} failed on scalar: out of memory" in capsys.readouterr().err.splitlines()
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(

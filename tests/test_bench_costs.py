@@ -12,11 +12,12 @@ import pytest
 from site_builds import build, put_records, write
 
 from compile_guide.bench import __main__ as command
-from compile_guide.bench import builds, past, recording, scale, watched
+from compile_guide.bench import builds, parts, past, recording, scale, watched
 from compile_guide.bench.builds import NAMES, Cost
 from compile_guide.bench.costs import PARTS, Costs, Part, load, put
 from compile_guide.bench.harness import BARE, OURS, harness
 from compile_guide.bench.workloads import WORKLOADS
+from compile_guide.machine import Machine, machine
 from compile_guide.site import wanted
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,25 @@ def test_a_part_takes_the_place_of_an_older_one_and_leaves_the_others(tmp_path: 
     assert list(found.parts) == ["harness", "scale"]
     assert found.parts["scale"].median("a") == 4.0
     assert [one.name for one in file.parent.iterdir()] == ["one.json"]
+
+
+def test_how_large_builds_are_is_measured_before_the_machine_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def measure(repeats: int) -> parts.Values:
+        order.append(f"measured {repeats}")
+        return {"1 scripts, 1 records, wall": (1.0,)}
+
+    def look() -> Machine:
+        order.append("looked")
+        return machine()
+
+    monkeypatch.setitem(parts.MEASURED, "scale", (measure, 3, ()))
+    monkeypatch.setattr(parts, "machine", look)
+    assert parts.main("scale", ["--repeats", "2", "--out", str(tmp_path / "one.json")]) == 0
+    assert order == ["measured 2", "looked"]  # copies of memory make this process larger than a small build
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

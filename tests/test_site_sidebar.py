@@ -1,4 +1,4 @@
-"""The sidebar that is made once a folder is the one that furo makes for each page."""
+"""The sidebar that is made once is the one that furo makes for each page."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         if argv and argv[0] in PARTS:
             return parts.main(argv[0], argv[1:])
         return _estimate(argv)
-    except BenchError as error:
+    except RuntimeError as error:  # also of what it asked: an estimator, a build
         print(f"compile_guide.bench: {error}", file=sys.stderr)
         return 2
 

@@ -1,4 +1,4 @@
-"""Ask for estimates: one process each, or a child of one that has a slow package imported."""
+"""Ask for estimates: one process each, or a copy of one that has a slow package imported where that works."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ while True:
 
 @contextlib.contextmanager
 def asker(temp: Path) -> Iterator[Ask]:
-    """Give a function that lets one process make one estimate; kernels are built once, in ``temp``."""
-    env, parents = {**os.environ, "TMPDIR": str(temp)}, dict[str, subprocess.Popen[str]]()
+    """Give a function that lets one process make one estimate; kernels are built once, in ``temp``.
+
+    Where a copy of a process fails, a new process is asked instead, now and from then on: an import can open a GPU, and
+    copies of that process find it closed to them.
+    """
+    env, parents, refused = {**os.environ, "TMPDIR": str(temp)}, dict[str, subprocess.Popen[str]](), set[str]()
 
     def parent(estimator: str) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "compile_guide.bench.forking", FIRST[estimator]]
@@ -37,11 +41,15 @@ def asker(temp: Path) -> Iterator[Ask]:
         return subprocess.Popen(argv, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
     def ask(workload: str, estimator: str, seconds: float) -> Found:
-        if estimator not in FIRST:
-            return alone(workload, estimator, seconds, env)
-        if estimator not in parents:
-            parents[estimator] = parent(estimator)
-        return forked(parents[estimator], workload, estimator, seconds)
+        if estimator in FIRST and estimator not in refused:
+            if estimator not in parents:
+                parents[estimator] = parent(estimator)
+            try:
+                return forked(parents[estimator], workload, estimator, seconds)
+            except RuntimeError as error:
+                refused.add(estimator)
+                print(f"{error}; from now on each estimate imports it anew", file=sys.stderr, flush=True)
+        return alone(workload, estimator, seconds, env)
 
     try:
         yield ask

@@ -19,6 +19,7 @@ from compile_guide.record import RecordError
 from compile_guide.site import (
     benched,
     cards,
+    collecting,
     comparisons,
     costed,
     docstrings,
@@ -123,6 +124,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     drawing.setup(app)
     plain.setup(app)
     head.setup(app)
+    collecting.setup(app)
     for name, role in ROLES.items():
         app.add_role(name, role())
     for name, directive in DIRECTIVES.items():

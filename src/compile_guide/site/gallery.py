@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import random
@@ -43,7 +42,7 @@ def gallery_conf(topics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
         "backreferences_dir": "gallery/backreferences",
         "doc_module": ("compile_guide",),
         "image_scrapers": ("compile_guide.site.figures.scrape",),
-        "reset_modules": ("matplotlib", "compile_guide.site.gallery.reset"),
+        "reset_modules": ("matplotlib", "compile_guide.site.gallery.reset", "compile_guide.site.collecting.set_aside"),
         "reset_modules_order": "both",
         "capture_repr": ("_repr_html_",),
         "remove_config_comments": True,
@@ -195,9 +194,7 @@ def _make(app: Sphinx) -> None:
         return
     scrapers._import_matplotlib()
     replay.start()
-    gc.freeze()  # sphinx-gallery collects after each script, and would look at every record each time
     generate_gallery_rst(app)
-    gc.unfreeze()
     replay.stop(warned=app._warncount > before)
 
 

@@ -1,9 +1,10 @@
-"""Furo's sidebar, made once for each folder of pages instead of once for each page.
+"""Furo's sidebar, made once instead of once for each page.
 
 It names every page of the site, so making it anew for each page takes a time that grows with the square of their number:
 with fifty pages a seventh of a build, with hundreds nearly all of it. Pages of one folder have the same links; what
-differs is which entry is marked as the page at hand. So the folder's sidebar is made as seen from a page that doesn't
-exist, and each page marks its own entries in that text, as Sphinx and furo would have.
+differs is which entry is marked as the page at hand. So the sidebar is made as seen from a page of the top folder that
+doesn't exist, each other folder changes the links in that text, and each page marks its own entries in its folder's, as
+Sphinx and furo would have.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from sphinx.application import Sphinx
 KEY = "furo_navigation_tree"
 NOWHERE = "~"
 """Name of the page that doesn't exist."""
+TOP = "."
+LINK = re.compile(r'(<a\b[^>]*? href=")([^"]*)')
 TAG = re.compile(r"<(/?)(ul|li|a|input)\b([^>]*)>")
 Edit = tuple[int, int, str]
 
@@ -124,21 +127,32 @@ def _give_back(
 
 
 def _nowhere(folder: str) -> str:
-    return NOWHERE if folder == "." else f"{folder}/{NOWHERE}"
+    return NOWHERE if folder == TOP else f"{folder}/{NOWHERE}"
 
 
 def sidebar(app: Sphinx, folder: str) -> Sidebar:
     """Return the sidebar of a folder's pages."""
-    from furo.navigation import get_navigation_tree
-
     made: dict[str, Sidebar] = app.__dict__.setdefault("_compile_guide_sidebars", {})
     if folder not in made:
-        builder: Any = app.builder
-        tree = builder._get_local_toctree(
-            _nowhere(folder), collapse=False, titles_only=True, maxdepth=-1, includehidden=True
-        )
-        made[folder] = parse(get_navigation_tree(tree))
+        made[folder] = parse(_made_anew(app) if folder == TOP else _moved(app, sidebar(app, TOP).html, folder))
     return made[folder]
+
+
+def _made_anew(app: Sphinx) -> str:
+    """Let Sphinx and furo make the sidebar of the top folder."""
+    from furo.navigation import get_navigation_tree
+
+    builder: Any = app.builder
+    seen = {"collapse": False, "titles_only": True, "maxdepth": -1, "includehidden": True}
+    tree: str = get_navigation_tree(builder._get_local_toctree(_nowhere(TOP), **seen))
+    return tree
+
+
+def _moved(app: Sphinx, html: str, folder: str) -> str:
+    """Return the top folder's sidebar with its links to pages as another folder's pages have them."""
+    to = app.builder.get_relative_uri
+    links = {to(_nowhere(TOP), page): to(_nowhere(folder), page) for page in app.env.found_docs}
+    return LINK.sub(lambda found: found[1] + links.get(found[2], found[2]), html)
 
 
 def setup(app: Sphinx) -> None:

@@ -1,0 +1,67 @@
+"""What a build holds is set aside from Python's collector, and given back at its end."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from site_builds import build, put_records, write
+
+from compile_guide.site import collecting
+
+EVERY = 4
+PAGES = {f"docs/page{number}.md": f"# Page {number}\n" for number in range(8)}
+INDEX = {"docs/index.md": "# Start\n\n```{toctree}\n:glob:\n\npage*\n```\n"}
+
+
+@pytest.fixture(autouse=True)
+def _few_and_none_aside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    gc.unfreeze()
+    monkeypatch.setattr(collecting, "EVERY", EVERY)
+    monkeypatch.setattr(collecting, "_scripts", itertools.count())
+    yield
+    gc.unfreeze()
+
+
+def test_before_some_scripts_all_that_is_held_is_set_aside_and_garbage_is_not() -> None:
+    collecting.set_aside({}, "a.py", "after")
+    assert gc.get_freeze_count() == 0
+    garbage: list[object] = []
+    garbage.append(garbage)
+    del garbage
+    collecting.set_aside({}, "a.py", "before")
+    held = gc.get_freeze_count()
+    assert held > 10_000
+    assert gc.collect() == 0
+    new: list[list[object]] = [[] for _ in range(5000)]
+    for number in range(EVERY - 1):
+        collecting.set_aside({}, f"{number}.py", "before")
+    assert gc.get_freeze_count() <= held + 100
+    collecting.set_aside({}, "last.py", "before")
+    assert gc.get_freeze_count() >= held + len(new)
+
+
+def test_a_build_sets_aside_while_it_reads_and_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aside: list[int] = []
+    real = collecting._set_aside_all
+    monkeypatch.setattr(collecting, "_set_aside_all", lambda: aside.append(1) or real())
+    write(tmp_path, PAGES | INDEX)
+    put_records(tmp_path)
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert len(aside) == len(PAGES | INDEX) // EVERY + 1
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_build_without_much_to_read_collects_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, PAGES | INDEX)
+    put_records(tmp_path)
+    build(tmp_path)
+    (tmp_path / "docs" / "page0.md").write_text("# Another title\n", encoding="utf-8")
+    aside: list[int] = []
+    monkeypatch.setattr(collecting, "_set_aside_all", lambda: aside.append(1))
+    build(tmp_path)
+    assert aside == []
