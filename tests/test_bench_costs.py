@@ -19,6 +19,7 @@ from compile_guide.bench.harness import BARE, OURS, harness
 from compile_guide.bench.workloads import WORKLOADS
 from compile_guide.machine import Machine, machine
 from compile_guide.site import wanted
+from compile_guide.site.costed import show_scale
 
 ROOT = Path(__file__).parents[1]
 MACHINE: dict[str, str | int] = {"chip": "Test Chip", "cores": 2, "backend": "cpu", "python": "3.12.0"}
@@ -272,3 +273,23 @@ def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
 
 def test_harness_times_every_kind_as_often() -> None:
     assert {len(values) for values in harness(2).values()} == {2}
+
+
+@pytest.mark.parametrize(
+    ("builds", "said"),
+    [
+        ((2.0,), "(one build of each size)"),
+        ((1.9, 2.0, 2.1), "(medians of 3 builds, which lie 10 % apart for the median size, 50 % at most)"),
+    ],
+)
+def test_sizes_say_how_far_their_builds_lie_apart(builds: tuple[float, ...], said: str) -> None:
+    kinds = [(n, m) for n in scale.SCRIPTS for m in scale.RECORDS]
+    far = (1.5, 2.0, 2.5) if len(builds) > 1 else builds
+    values = {
+        scale.kind(n, m, what): far if (n, m) == kinds[-1] else builds
+        for n, m in kinds
+        for what in ("processor", "peak")
+    }
+    times, memory = show_scale(Part("2026-11-22T00:00:00Z", MACHINE, {}, values))
+    assert times.astext().startswith("Processor time of a clean build of a made-up gallery " + said)
+    assert said in memory.astext()

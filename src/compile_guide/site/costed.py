@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -168,8 +169,21 @@ def show_scale(part: Part) -> list[nodes.Node]:
             ]
             rows.append([f"exponent, {small} to {large} scripts", *(f"{power:.2f}" for power in powers)])
         header = ["Scripts", *(f"{m} record{'' if m == 1 else 's'}" for m in RECORDS)]
-        made.append(table(header, rows, numbers=header[1:], caption=f"{word} of a clean build of a made-up gallery"))
+        caption = f"{word} of a clean build of a made-up gallery ({_repeats(part, what)})"
+        made.append(table(header, rows, numbers=header[1:], caption=caption))
     return made
+
+
+def _repeats(part: Part, what: str) -> str:
+    """Say how often each size was built, and how far its builds lie apart."""
+    built = [part.values[kind(n, m, what)] for n in SCRIPTS for m in RECORDS]
+    if len(built[0]) == 1:
+        return "one build of each size"
+    apart = [(max(values) - min(values)) / statistics.median(values) for values in built]
+    return (
+        f"medians of {len(built[0])} builds, which lie {percent(statistics.median(apart))} apart for the median size, "
+        f"{percent(max(apart))} at most"
+    )
 
 
 SHOW: dict[str, Callable[[Part], list[nodes.Node]]] = {
