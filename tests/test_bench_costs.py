@@ -242,7 +242,7 @@ def test_growth_is_held_against_its_largest_power(power: float, met: bool) -> No
         for m in scale.RECORDS
         for w in ("wall", "processor", "peak")
     }
-    assert [row[1:] for row in goals_of("scale", grown)] == [("1.00 – 1.00", True), (f"1.00 – {power:.2f}", met)]
+    assert [row[1:] for row in goals_of("scale", grown)] == [("1.000 – 1.000", True), (f"1.000 – {power:.3f}", met)]
 
 
 def test_each_past_is_seen_as_often_the_first_round_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def _scale(part: Part) -> Iterator[Row]:
             for small, large in pairwise(SCRIPTS)
         ]
         wanted = f"grows with the number of scripts to the power of at most {POWER}"
-        yield word, wanted, f"{min(powers):.2f} – {max(powers):.2f}", max(powers) <= POWER
+        yield word, wanted, f"{min(powers):.3f} – {max(powers):.3f}", max(powers) <= POWER
 
 
 GOALS: dict[str, Callable[[Part], Iterator[Row]]] = {
