@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from site_builds import build, put_records, write
+from sphinx.environment import BuildEnvironment
 
 from compile_guide.site import collecting
 
@@ -45,14 +46,61 @@ def test_before_some_scripts_all_that_is_held_is_set_aside_and_garbage_is_not() 
 
 
 def test_a_build_sets_aside_while_it_reads_and_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    aside: list[int] = []
+    before, seen = gc.get_threshold(), list[tuple[int, ...]]()
     real = collecting._set_aside_all
-    monkeypatch.setattr(collecting, "_set_aside_all", lambda: aside.append(1) or real())
+    monkeypatch.setattr(collecting, "_set_aside_all", lambda: seen.append(gc.get_threshold()) or real())
     write(tmp_path, PAGES | INDEX)
     put_records(tmp_path)
     site = build(tmp_path)
     assert site.warnings == []
-    assert len(aside) == len(PAGES | INDEX) // EVERY + 1
+    assert seen == [collecting.NEW] * (len(PAGES | INDEX) // EVERY + 1)
+    assert collecting.NEW > before == gc.get_threshold()
+    assert gc.get_freeze_count() == 0
+
+
+def test_trees_that_are_on_the_disk_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    real = collecting._let_go
+
+    def let_go(env: BuildEnvironment) -> None:
+        held.append(len(env._write_doc_doctree_cache))
+        real(env)
+        assert not env._write_doc_doctree_cache
+
+    monkeypatch.setattr(collecting, "_let_go", let_go)
+    for name in ("let-go", "held"):
+        write(tmp_path / name, PAGES | INDEX)
+        put_records(tmp_path / name)
+    pages = build(tmp_path / "let-go").out
+    assert held == [EVERY - 1, EVERY, 2]  # when one is counted it isn't read yet
+    monkeypatch.setattr(collecting, "EVERY", 1000)
+    others = build(tmp_path / "held").out
+    assert len(held) == 3
+    names = sorted(file.relative_to(pages) for file in pages.rglob("*.html"))
+    assert len(names) >= len(PAGES | INDEX)
+    assert [(pages / name).read_bytes() for name in names] == [(others / name).read_bytes() for name in names]
+
+
+def test_what_an_earlier_build_left_is_set_aside_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside: list[int] = []
+    real = collecting.Pages.loaded
+
+    def loaded(*args: object) -> object:
+        aside.append(gc.get_freeze_count())
+        found = real(*args)
+        aside.append(gc.get_freeze_count())
+        return found
+
+    monkeypatch.setattr(collecting.Pages, "loaded", staticmethod(loaded))
+    write(tmp_path, PAGES | INDEX)
+    put_records(tmp_path)
+    build(tmp_path)
+    build(tmp_path)
+    assert len(aside) == 4
+    imported, loaded_too = aside[2:]
+    assert 10_000 < imported < loaded_too
     assert gc.get_freeze_count() == 0
 
 
