@@ -273,6 +273,21 @@ def test_a_copy_of_a_process_that_imported_first_estimates(tmp_path: Path, monke
         assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
 
 
+def test_an_import_that_looks_for_a_gpu_is_told_not_to_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "looks_for_a_gpu.py").write_text(
+        "import os, sys\n"
+        "def fail(*asked):\n    raise ImportError('initialization error')\n"
+        "if os.environ['PYTORCH_NVML_BASED_CUDA_CHECK'] != '1':\n    sys.modules['__main__'].run_for_worker = fail\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT / 'src'}")
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
+    monkeypatch.setitem(forking.FIRST, "minimum", "looks_for_a_gpu")
+    monkeypatch.setattr(asking, "alone", None)
+    with asker(tmp_path) as ask:
+        assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
+
+
 def test_where_copies_fail_new_processes_are_asked_from_then_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

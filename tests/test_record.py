@@ -15,7 +15,7 @@ from conftest import make_entry, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compile_guide import record
+from compile_guide import record, saving
 from compile_guide.record import RecordError, dump, load, parse, save
 
 GOOD: dict[str, Any] = json.loads(dump(make_record(claims=(record.Verdict("a-claim", True, "1 trace"),))))
@@ -137,6 +137,16 @@ def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
         load(tmp_path / "no.json")
 
 
+def test_comparisons_are_found_by_name_and_by_example() -> None:
+    entries = [
+        msgspec.structs.replace(make_entry(name), example=example)
+        for name, example in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    found = make_record(*entries)
+    assert [found.by_name[name] for name in ("a", "b", "c")] == entries
+    assert found.by_example == {"x": (entries[0], entries[2]), "y": (entries[1],)}
+
+
 def test_a_record_that_would_be_refused_is_not_saved(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     save(make_record(), path)
@@ -150,7 +160,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_partial_one(tmp_path: Path, mo
     path = tmp_path / "r.json"
     save(make_record(), path)
     before = path.read_bytes()
-    monkeypatch.setattr(record.os, "fsync", lambda fd: 1 / 0)
+    monkeypatch.setattr(saving.os, "fsync", lambda fd: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save(make_record(make_entry("other")), path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from compile_guide import process
+from compile_guide import process, saving
 from compile_guide.claims import Claim, all_claims
 from compile_guide.releases import install, order, pythons, releases
 
@@ -119,9 +118,7 @@ def save(history: History, file: Path) -> None:
     lines = [json.dumps(_compact(version, texts), ensure_ascii=False) for version in history.versions]
     head = {"schema": SCHEMA, "platform": history.platform, "observations": list(texts)}
     start = json.dumps(head, ensure_ascii=False, indent=0).removesuffix("\n}")
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(f'{start},\n"versions": [\n' + ",\n".join(lines) + "\n]\n}\n", encoding="utf-8")
-    partial.replace(file)
+    saving.save((f'{start},\n"versions": [\n' + ",\n".join(lines) + "\n]\n}\n").encode(), file)
 
 
 def _compact(version: Version, texts: dict[str, int]) -> dict[str, Any]:

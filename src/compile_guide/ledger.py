@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from compile_guide import process, record
+from compile_guide import process, record, saving
 from compile_guide.claims import Claim
 from compile_guide.timing import REPLAY, SINK
 
@@ -101,8 +100,6 @@ def load_expected(file: Path) -> dict[str, bool | None]:
 
 def save_expected(file: Path, verdicts: Mapping[str, bool | None]) -> None:
     """Accept these verdicts, by claim, as the expected ones."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
     text = json.dumps(dict(sorted(verdicts.items())), indent=1)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    saving.save(f"{text}\n".encode(), file)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compile_guide import agreement, checking, export, recorder, report, revisions
+from compile_guide import agreement, checking, export, recorder, report, revisions, saving
 from compile_guide.record import RecordError
 
 
@@ -77,12 +77,9 @@ def export_record(options: argparse.Namespace) -> int:
     if options.output is None:
         print(text, end="")
         return 0
-    partial = options.output.with_name(f".{options.output.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(options.output)
+        saving.save(text.encode(), options.output)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RecordError(f"can't write {options.output}: {error.strerror}") from error
     return 0
 

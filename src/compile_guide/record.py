@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import stat
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from compile_guide import saving
 from compile_guide.machine import Machine as MachineFacts
 from compile_guide.timing import MAX_PAIRS, Comparison, from_dict
 
@@ -190,6 +189,14 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """Every comparison's entry by name, looked up once: pages ask thousands of times."""
         return {entry.name: entry for entry in self.comparisons}
 
+    @functools.cached_property
+    def by_example(self) -> dict[str, tuple[Entry, ...]]:
+        """The comparisons of each example, in the record's order."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.comparisons:
+            found.setdefault(entry.example, []).append(entry)
+        return {example: tuple(entries) for example, entries in found.items()}
+
 
 def with_claims(old: Record, claims: tuple[Verdict, ...], tables: Tables) -> Record:
     """Return the record with these verdicts and tables in place of its own."""
@@ -279,22 +286,10 @@ def _lines(key: str, items: list[Any]) -> str:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write the record atomically: a reader sees the old file or the new one, never a half. Raises RecordError."""
+    """Write the record in one step. Raises RecordError."""
     raw = dump(record)
     parse(raw, path.name)
     if len(raw) > MAX_BYTES:
         raise RecordError(f"{path.name}: would be larger than 4 MB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f".{path.name}.*.partial"):  # of a process that was killed while it saved
-        old.unlink()
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    saving.save(raw, path)

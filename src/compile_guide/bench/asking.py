@@ -15,6 +15,9 @@ from compile_guide.bench.forking import FIRST
 
 Found = dict[str, Any]
 Ask = Callable[[str, str, float], Found]
+LOOK_ONLY = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Importing PyTorch's benchmark looks for a GPU; so told, it does so without opening it (its documentation of
+``torch.cuda.is_available``), and a copy of the process can."""
 BURN = """
 import random, time
 dice = random.Random(1)
@@ -33,7 +36,8 @@ def asker(temp: Path) -> Iterator[Ask]:
     Where a copy of a process fails, a new process is asked instead, now and from then on: an import can open a GPU, and
     copies of that process find it closed to them.
     """
-    env, parents, refused = {**os.environ, "TMPDIR": str(temp)}, dict[str, subprocess.Popen[str]](), set[str]()
+    env = {**os.environ, **LOOK_ONLY, "TMPDIR": str(temp)}
+    parents, refused = dict[str, subprocess.Popen[str]](), set[str]()
 
     def parent(estimator: str) -> subprocess.Popen[str]:
         argv = [sys.executable, "-m", "compile_guide.bench.forking", FIRST[estimator]]

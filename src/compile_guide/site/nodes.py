@@ -146,7 +146,7 @@ class ResolvePlaces(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         """Resolve what the page has of both."""
-        where = {place: page for page, noted in sorted(notes(self.env).items()) for place in noted.places}
+        where: dict[str, str] = getattr(self.env._app, "_compile_guide_places", None) or _places(self.env)
         for link in list(self.document.findall(place_link)):
             page = where.get(link["key"])
             link.replace_self(self._reference(page, f"#{link['key']}", link.children) if page else link.children)
@@ -168,6 +168,16 @@ class ResolvePlaces(SphinxPostTransform):
     def _reference(self, page: str, anchor: str, children: Sequence[nodes.Node]) -> nodes.reference:
         target = self.env._app.builder.get_relative_uri(self.env.docname, page) + anchor
         return nodes.reference("", "", *children, refuri=target, internal=True)
+
+
+def _places(env: BuildEnvironment) -> dict[str, str]:
+    """Return the page that each place is on."""
+    return {place: page for page, noted in sorted(notes(env).items()) for place in noted.places}
+
+
+def _all_read(app: Sphinx, env: BuildEnvironment) -> None:
+    """Look through all pages for places once, not again for each page that is written."""
+    app._compile_guide_places = _places(env)  # type: ignore[attr-defined]
 
 
 def _open_details(translator: Any, node: nodes.Element) -> None:
@@ -206,3 +216,4 @@ def setup(app: Sphinx) -> None:
     app.add_node(summary, html=(_open_summary, _close_summary), text=seen, latex=seen)
     app.add_node(on_machines, html=(_open_span, _close_span), text=seen, latex=seen)
     app.add_post_transform(ResolvePlaces)
+    app.connect("env-updated", _all_read)

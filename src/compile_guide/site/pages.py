@@ -70,7 +70,7 @@ def show_captured(app: Sphinx, doctree: nodes.document) -> None:
 def add_every_machine(app: Sphinx, doctree: nodes.document, footer: nodes.container) -> None:
     """Put a section before the footer: each comparison of this example on all machines that have measured it."""
     shelf, example = noted_shelf(app.env, app.config), Path(app.env.docname).name
-    names = [entry.name for entry in shelf.shown.comparisons if entry.example == example] if shelf.shown else []
+    names = [entry.name for entry in shelf.shown.by_example.get(example, ())] if shelf.shown else []
     folds = [fold for name in names if (fold := side_by_side(name, shelf))]
     if folds:
         title = "On every machine"

@@ -159,7 +159,7 @@ def disturbances(record: Record, page: str = "") -> str:
 
     An example's page has the numbers of its example; any other may have all.
     """
-    entries = [entry for entry in record.comparisons if entry.example == page] or record.comparisons
+    entries = record.by_example.get(page) or record.comparisons
     busy = max((entry.others or 0.0 for entry in entries), default=0.0)
     reasons = [f"other programs kept up to {busy:.1f} processors busy"] if busy >= BUSY else []
     reasons += ["the machine slowed itself down for heat"] if any(e.throttled for e in entries) else []
