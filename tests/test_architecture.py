@@ -50,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
     "ledger": {"claims", "process", "record", "saving", "timing"},
     "recorder": {"__init__", "child", "heat", "load", "machine", "process", "record", "timing"},
     "progress": {"recorder"},
-    "bench": {"__init__", "child", "machine", "process", "record", "recorder", "timing"},
+    "bench": {"__init__", "child", "machine", "process", "record", "recorder", "saving", "timing"},
     "site": {"__init__", "bench", "claims", "copying", "errors", "history",
              "load", "lock", "needs", "record", "timing"},
 }  # fmt: skip

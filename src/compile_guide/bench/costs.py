@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from compile_guide import saving
+
 PARTS = ("harness", "past", "builds", "record", "scale")
 SCHEMA = 1
 
@@ -77,6 +79,4 @@ def put(file: Path, name: str, part: Part) -> None:
     parts[name] = part
     ordered = {name: parts[name] for name in PARTS if name in parts}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(Costs(SCHEMA, ordered)), indent=1) + b"\n")
-    partial.replace(file)
+    saving.save(msgspec.json.format(msgspec.json.encode(Costs(SCHEMA, ordered)), indent=1) + b"\n", file)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from compile_guide import saving
+
 QUIET, DISTURBED = "quiet", "disturbed"
 CONDITIONS = (QUIET, DISTURBED)
 SCHEMA = 2
@@ -165,9 +167,7 @@ class _Versioned(msgspec.Struct):
 
 def save(bench: Bench, file: Path) -> None:
     """Write the file at once or not at all."""
-    partial = file.with_suffix(".partial")
-    partial.write_text(_lines(bench), encoding="utf-8")
-    partial.replace(file)
+    saving.save(_lines(bench).encode(), file)
 
 
 def _lines(bench: Bench) -> str:
