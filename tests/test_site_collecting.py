@@ -21,6 +21,7 @@ INDEX = {"docs/index.md": "# Start\n\n```{toctree}\n:glob:\n\npage*\n```\n"}
 @pytest.fixture(autouse=True)
 def _few_and_none_aside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.unfreeze()
+    gc.set_threshold(*collecting.BEFORE)  # a build of another test's may have failed before its first page
     monkeypatch.setattr(collecting, "EVERY", EVERY)
     monkeypatch.setattr(collecting, "_scripts", itertools.count())
     yield
@@ -46,7 +47,7 @@ def test_before_some_scripts_all_that_is_held_is_set_aside_and_garbage_is_not() 
 
 
 def test_a_build_sets_aside_while_it_reads_and_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, seen = gc.get_threshold(), list[tuple[int, ...]]()
+    seen: list[tuple[int, ...]] = []
     real = collecting._set_aside_all
     monkeypatch.setattr(collecting, "_set_aside_all", lambda: seen.append(gc.get_threshold()) or real())
     write(tmp_path, PAGES | INDEX)
@@ -54,7 +55,17 @@ def test_a_build_sets_aside_while_it_reads_and_gives_back(tmp_path: Path, monkey
     site = build(tmp_path)
     assert site.warnings == []
     assert seen == [collecting.NEW] * (len(PAGES | INDEX) // EVERY + 1)
-    assert collecting.NEW > before == gc.get_threshold()
+    assert collecting.NEW > collecting.BEFORE == gc.get_threshold()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_build_gives_back_after_one_that_never_came_to_its_end(tmp_path: Path) -> None:
+    collecting.Pages()
+    assert gc.get_threshold() == collecting.NEW
+    write(tmp_path, PAGES | INDEX)
+    put_records(tmp_path)
+    build(tmp_path)
+    assert gc.get_threshold() == collecting.BEFORE < collecting.NEW
     assert gc.get_freeze_count() == 0
 
 

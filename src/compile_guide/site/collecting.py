@@ -25,6 +25,8 @@ EVERY = 32
 such as the modules that sphinx-gallery loads anew: a fifth of a megabyte a script."""
 NEW = (20_000, 10, 10)
 """How many new objects Python lets be before it looks at them, a few pages' (:func:`gc.set_threshold`)."""
+BEFORE = gc.get_threshold()
+"""What that was outside builds: one that fails before its first page never comes to its end, and leaves its own."""
 _scripts = itertools.count()
 
 
@@ -51,7 +53,6 @@ class Pages:
 
     def __init__(self) -> None:
         self.read = 0
-        self.before = gc.get_threshold()
         gc.set_threshold(*NEW)
         gc.freeze()
 
@@ -76,7 +77,7 @@ class Pages:
 
     def at_the_end(self, *_: object) -> None:
         """Give the collector everything back."""
-        gc.set_threshold(*self.before)
+        gc.set_threshold(*BEFORE)
         gc.unfreeze()
 
 
