@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from site_builds import build, put_records, write
 
 from compile_guide.bench import __main__ as command
-from compile_guide.bench import builds, parts, past, recording, scale, watched
+from compile_guide.bench import builds, cases, cores, parts, past, recording, scale, watched
 from compile_guide.bench.builds import NAMES, Cost
 from compile_guide.bench.costs import PARTS, Costs, Part, load, put
 from compile_guide.bench.harness import BARE, OURS, harness
@@ -22,6 +23,10 @@ from compile_guide.site import wanted
 from compile_guide.site.costed import show_scale
 
 ROOT = Path(__file__).parents[1]
+on_two_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="a process can choose between two cores on Linux only, where there are two",
+)
 MACHINE: dict[str, str | int] = {"chip": "Test Chip", "cores": 2, "backend": "cpu", "python": "3.12.0"}
 
 
@@ -171,20 +176,22 @@ def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: P
         for w in ("wall", "processor", "peak")
     }
     put(file, "scale", Part("2026-11-22", MACHINE, {}, grown))
-    seen = {
-        past.kind(w, b, f): (2e-3 if f == "plain" else 1e-3,) * 3
-        for w in WORKLOADS
-        for b in past.PASTS
-        for f in past.FUNCTIONS
-    }
-    put(file, "past", Part("2026-11-22", MACHINE, {}, seen))
+    for name, chosen in (("past", past.PASTS), ("cores", cores.CASES)):
+        seen = {
+            cases.kind(w, c, f): (2e-3 if f == "plain" else 1e-3,) * 3
+            for w in WORKLOADS
+            for c in chosen
+            for f in cases.FUNCTIONS
+        }
+        put(file, name, Part("2026-11-22", MACHINE, {}, seen))
     site = build(tmp_path)
     assert site.warnings == []
     said = site.text()
     assert "ours 220 ns (210 ns – 230 ns) 120 ns (110 ns – 130 ns)" in said
     assert "clean build, plain sphinx-gallery" in said and "0.67 (0.67 – 0.67)" in said
     assert "index.html, 40 machines 25.0 kB" in said
-    assert "scalar eight sines 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00 (2.00 – 2.00)" in said
+    for case in ("eight sines", "two cores, after pauses"):
+        assert f"scalar {case} 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00 (2.00 – 2.00)" in said
     assert "together, measuring and the compiler 90 %" in said
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in said
     assert "Not measured yet." not in said
@@ -245,30 +252,80 @@ def test_growth_is_held_against_its_largest_power(power: float, met: bool) -> No
     assert [row[1:] for row in goals_of("scale", grown)] == [("1.000 – 1.000", True), (f"1.000 – {power:.3f}", met)]
 
 
-def test_each_past_is_seen_as_often_the_first_round_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+@pytest.mark.parametrize("measured", [past, pytest.param(cores, marks=on_two_cores)])
+def test_each_case_is_seen_as_often_the_first_round_apart(measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, str]] = []
 
-    def answer(workload: str, before: str, temp: str) -> list[float]:
-        asked.append((workload, before))
+    def answer(module: str, workload: str, case: str, temp: str) -> list[float]:
+        asked.append((module, workload, case))
         return [float(len(asked)), 1.0]
 
-    monkeypatch.setattr(past, "one_process", answer)
-    found = past.past(2)
-    count = len(WORKLOADS) * len(past.PASTS)
+    monkeypatch.setattr(cases, "one_process", answer)
+    measure, chosen = (past.past, past.PASTS) if measured is past else (cores.cores, cores.CASES)
+    found = measure(2)
+    count = len(WORKLOADS) * len(chosen)
     assert len(asked) == 3 * count and len(set(asked)) == count
+    assert {module for module, *_ in asked} == {measured.__name__}
     assert {len(values) for values in found.values()} == {2}
     assert min(min(v) for k, v in found.items() if k.endswith("plain")) == count + 1
 
 
 @pytest.mark.parametrize("before", past.PASTS)
 def test_a_process_with_a_past_gives_both_times(before: str, tmp_path: Path) -> None:
-    plain, compiled = past.one_process("scalar", before, str(tmp_path))
+    plain, compiled = cases.one_process(past.MODULE, "scalar", before, str(tmp_path))
+    assert 1e-7 < compiled < 1 and 1e-7 < plain < 1
+
+
+@on_two_cores
+@pytest.mark.parametrize("case", cores.CASES)
+def test_a_process_on_so_many_cores_gives_both_times(case: str, tmp_path: Path) -> None:
+    plain, compiled = cases.one_process(cores.MODULE, "scalar", case, str(tmp_path))
     assert 1e-7 < compiled < 1 and 1e-7 < plain < 1
 
 
 def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)nothing after eight sines failed: .*KeyError"):
-        past.one_process("nothing", "eight sines", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"(?s)nothing in the case 'eight sines' failed: .*KeyError"):
+        cases.one_process(past.MODULE, "nothing", "eight sines", str(tmp_path))
+
+
+@on_two_cores
+def test_a_busy_core_is_busy_as_long_as_both_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = cores.two()[1]
+
+    def busy() -> float:
+        line = Path("/proc/stat").read_text(encoding="utf-8").split(f"cpu{second} ")[1].split("\n")[0]
+        return float(line.split()[0])  # hundredths of a second in programs
+
+    def wait(_: object) -> tuple[float, float]:
+        before = busy()
+        time.sleep(0.5)
+        return busy() - before, 1.0
+
+    monkeypatch.setattr(cores, "steadily", wait)
+    assert cores.CASES["two cores, one of them busy"][1]((None, None))[0] > 20  # type: ignore[arg-type]
+
+
+def test_after_pauses_both_are_called_at_once_each_as_often_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: events.append("pause"))
+    both = tuple((lambda _: None, lambda name=name: events.append(name), ()) for name in "bk")
+    monkeypatch.setattr(cores, "BURST_S", 1e-9)
+    cores.after_pauses(both)  # type: ignore[arg-type]
+    rounds = "".join(events).split("pause")[1:]
+    assert rounds == ["bk", "kb"] * (cores.PAUSES // 2) + ["bk"] * (cores.PAUSES % 2)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"), [(None, "only Linux lets a process choose"), ({3}, "this process may use one core only")]
+)
+def test_where_there_are_no_two_cores_to_choose_from_one_line_says_so(
+    allowed: set[int] | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed, raising=False)
+    if allowed is None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    assert command.main(["cores"]) == 2
+    assert capsys.readouterr().err.startswith(f"compile_guide.bench: {said}")
 
 
 def test_harness_times_every_kind_as_often() -> None:

@@ -2,7 +2,7 @@
 
 What the file holds already isn't measured again: run it in pieces (``--minutes``), and each goes on where the last ended.
 ``python -m compile_guide.bench merge FILE ... --out FILE`` puts pieces together that were measured side by side;
-``harness``, ``past``, ``builds``, ``record`` and ``scale`` in the place of options measure what measuring and building cost.
+``harness``, ``past``, ``cores``, ``builds``, ``record`` and ``scale`` in the place of options measure what measuring and building cost.
 """
 
 from __future__ import annotations

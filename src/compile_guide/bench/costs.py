@@ -1,4 +1,4 @@
-"""What the bench found about cost: of a timed call, of a process's past, of builds, of recording, of growth; one file a machine."""
+"""What the bench found about cost: of a timed call, of a process's past and cores, of builds, of recording, of growth; one file a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from compile_guide import saving
 
-PARTS = ("harness", "past", "builds", "record", "scale")
+PARTS = ("harness", "past", "cores", "builds", "record", "scale")
 SCHEMA = 1
 
 

@@ -95,7 +95,7 @@ def one_after_the_other(workload: str, seconds: float) -> Estimate:
 
 def minimum(workload: str, seconds: float) -> Estimate:
     """The fastest of all calls that fit the seconds, first one function, then the other."""
-    return Estimate(_ratio(workload, seconds, lambda side, share: min(_each(side, share))))
+    return Estimate(_ratio(workload, seconds, lambda side, share: min(each(side, share))))
 
 
 def _ratio(workload: str, seconds: float, time_of: Callable[[Side, float], float]) -> float:
@@ -116,7 +116,8 @@ def _mean(side: Side, count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def _each(side: Side, seconds: float) -> list[float]:
+def each(side: Side, seconds: float) -> list[float]:
+    """Return the seconds of each call, of as many as fit the seconds, and of one at least."""
     evaluate, function, inputs = side
     times: list[float] = []
     clock = time.perf_counter
@@ -193,7 +194,7 @@ def stretches(both: tuple[Side, Side], seconds: float) -> tuple[float, float]:
     end = clock() + seconds
     while clock() < end or len(means[0]) < 3:
         for side, seen in zip(both, means, strict=True):
-            count = len(_each(side, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
+            count = len(each(side, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
             seen.append(_mean(side, count))
     return statistics.median(means[0]), statistics.median(means[1])
 

@@ -1,4 +1,4 @@
-"""``python -m compile_guide.bench harness`` (or ``past``, ``builds``, ``record``, ``scale``): measure one cost and keep it."""
+"""``python -m compile_guide.bench harness`` (or another of :data:`compile_guide.bench.costs.PARTS`): measure one and keep it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from compile_guide.bench import builds, harness, past, recording, scale
+from compile_guide.bench import builds, cores, harness, past, recording, scale
 from compile_guide.bench.costs import Part, put
 from compile_guide.bench.rounds import facts, now, version
 from compile_guide.machine import machine
@@ -35,6 +35,7 @@ SPHINX = ("sphinx", "sphinx-gallery", "myst-parser", "furo")
 MEASURED: dict[str, tuple[Callable[[int], Values], int, tuple[str, ...]]] = {
     "harness": (harness.harness, 30, ("mlx",)),
     "past": (past.past, 20, ("mlx",)),
+    "cores": (cores.cores, 20, ("mlx",)),
     "builds": (_builds, 5, ("mlx", *SPHINX)),
     "record": (_record, 1, ("mlx",)),
     "scale": (_scale, 3, SPHINX),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.bench.builds import NAMES
+from compile_guide.bench.cases import FUNCTIONS
+from compile_guide.bench.cases import kind as case_of
+from compile_guide.bench.cores import CASES
 from compile_guide.bench.costs import PARTS, Costs, Part, load
 from compile_guide.bench.harness import BARE
-from compile_guide.bench.past import FUNCTIONS, PASTS
-from compile_guide.bench.past import kind as after
+from compile_guide.bench.past import PASTS
 from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
@@ -30,7 +32,7 @@ ALL = "goals"
 
 
 class BenchCost(SphinxDirective):
-    """``bench-cost``: one part (harness, past, builds, record, scale), or the goals of all, for each machine measured."""
+    """``bench-cost``: one of :data:`compile_guide.bench.costs.PARTS`, or the goals of all, for each machine measured."""
 
     required_arguments = 1
 
@@ -106,17 +108,25 @@ def nanoseconds(seconds: float) -> str:
 
 
 def show_past(part: Part) -> list[nodes.Node]:
-    """Return the table of what both functions of a workload take, and how many times faster one is, after each past."""
+    """Return the table of what both functions of a workload take after each past."""
+    return _show_cases(part, PASTS, "Evaluated before", "The same two functions in processes with different pasts")
+
+
+def show_cores(part: Part) -> list[nodes.Node]:
+    """Return the table of what both functions of a workload take on one core and on two."""
+    return _show_cases(part, CASES, "The process has", "The same two functions on one core and on two")
+
+
+def _show_cases(part: Part, cases: Iterable[str], what: str, caption: str) -> list[nodes.Node]:
+    """Return the table of what both functions of a workload take, and how many times faster one is, in each case."""
     rows: list[list[Cell]] = []
     for workload in WORKLOADS:
-        for before in PASTS:
-            plain, compiled = (after(workload, before, function) for function in FUNCTIONS)
+        for case in cases:
+            plain, compiled = (case_of(workload, case, function) for function in FUNCTIONS)
             ratio = ratio_words(part.ratio(plain, compiled))
-            rows.append(
-                [workload, before, spread(part, plain, format_time), spread(part, compiled, format_time), ratio]
-            )
-    header = ["Function", "Evaluated before", "Plain", "Compiled", "Ratio"]
-    return [table(header, rows, numbers=header[2:], caption="The same two functions in processes with different pasts")]
+            rows.append([workload, case, spread(part, plain, format_time), spread(part, compiled, format_time), ratio])
+    header = ["Function", what, "Plain", "Compiled", "Ratio"]
+    return [table(header, rows, numbers=header[2:], caption=caption)]
 
 
 def show_builds(part: Part) -> list[nodes.Node]:
@@ -189,6 +199,7 @@ def _repeats(part: Part, what: str) -> str:
 SHOW: dict[str, Callable[[Part], list[nodes.Node]]] = {
     "harness": show_harness,
     "past": show_past,
+    "cores": show_cores,
     "builds": show_builds,
     "record": show_record,
     "scale": show_scale,
