@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import re
+import statistics
 import subprocess
 from collections import Counter
 from dataclasses import asdict, replace
@@ -13,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from conftest import make_entry, make_record
+from docutils import nodes
 from site_builds import build, put_records, write
 
 from compile_guide import timing
@@ -20,11 +23,11 @@ from compile_guide.bench import __main__ as command
 from compile_guide.bench import asking, forking
 from compile_guide.bench.asking import Found, asker
 from compile_guide.bench.estimators import ESTIMATORS, METHOD, PACKAGES, RUN, available
-from compile_guide.bench.figures import Answers, answers, hits
-from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, joined, load, save
+from compile_guide.bench.figures import Answers, Sitting, answers, hits, reachable
+from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, differ, joined, load, save
 from compile_guide.bench.rounds import REFERENCE_S, BenchError, Part, begin, run
 from compile_guide.bench.workloads import WORKLOADS, make, sides
-from compile_guide.site.benched import OURS, aside, goals, percent, place, setting
+from compile_guide.site.benched import OURS, aside, goals, overview, percent, place, setting
 
 ROOT = Path(__file__).parents[1]
 PEER = "MLX documentation's helper"
@@ -95,6 +98,30 @@ def test_intervals_may_agree_with_each_other_and_miss_the_truth() -> None:
     bench = msgspec.structs.replace(make_bench(), series=(series,))
     assert hits(bench, "quiet", OURS[0], 0.5) == (0, 4)
     assert hits(bench, "quiet", OURS[0], 0.5, own=True) == (3, 4)
+
+
+@pytest.mark.parametrize("doubt", [0.0, 0.3, 0.6, 1.0])
+def test_right_intervals_hold_an_unsure_yardstick_as_often_as_is_said(doubt: float) -> None:
+    """Processes scatter normally around the truth, six for each interval, and sixteen for each yardstick."""
+    dice, said, held = random.Random(7), 0.0, 0
+    for _ in range(500):
+        width = 0.01 * doubt * 4 / 1.25
+        yardstick = tuple(dice.gauss(2, 2 * width) for _ in range(16))
+        six = [[dice.gauss(2, 0.02) for _ in range(6)] for _ in range(4)]
+        ends = [timing.median_interval(values) or (0.0, 0.0) for values in six]
+        lows, highs = zip(*ends, strict=True)
+        series = Series("quiet", "scalar", OURS[0], 0.5, tuple(map(statistics.median, six)), lows, highs)
+        one = Sitting(series, Reference("quiet", "scalar", yardstick))
+        said += one.hits_if_right()
+        held += one.hits(one.truth)[0]
+    assert said / 2000 == pytest.approx(held / 2000, abs=0.03)
+    assert (held / 2000 > 0.95) == (doubt < 0.3)
+
+
+def test_an_interval_without_width_holds_no_measured_yardstick() -> None:
+    series = Series("quiet", "scalar", OURS[0], 0.5, (2.0, 2.0), (2.0, None), (2.0, None))
+    assert Sitting(series, Reference("quiet", "scalar", (1.9, 2.1))).hits_if_right() == 0
+    assert reachable(make_bench(), "quiet", PEER, 0.5) is None
 
 
 @pytest.mark.parametrize("estimator", [OURS[0], PEER])
@@ -247,6 +274,17 @@ def test_estimates_of_another_machine_version_or_method_are_not_continued(
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(("backend", "said"), [("cpu", "cores is 4, here 8"), ("cuda", None), ("metal", None)])
+def test_the_host_of_a_gpu_may_have_other_cores_but_a_processor_with_other_cores_is_another(
+    backend: str, said: str | None
+) -> None:
+    there, here = (
+        msgspec.structs.replace(make_bench(), machine={**make_bench().machine, "backend": backend, "cores": cores})
+        for cores in (4, 8)
+    )
+    assert differ(there, here) == said
+
+
 def test_a_file_of_an_older_schema_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     file.write_text('{"schema": 1, "seconds": 0.5}', encoding="utf-8")
@@ -351,6 +389,18 @@ def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) ->
     assert "Other Chip" not in said
 
 
+def test_the_table_of_intervals_says_how_often_right_ones_would_hold_the_yardstick() -> None:
+    coverage, agreement = (
+        [
+            [cell.astext() for cell in row.findall(nodes.entry)]
+            for row in overview(make_bench(), figure).findall(nodes.row)
+        ]
+        for figure in ("coverage", "agreement")
+    )
+    assert coverage[1:3] == [[OURS[0], "60 % of 5", "60 % of 5"], ["right ones as wide", "22 %", "22 %"]]
+    assert len(coverage) == 1 + 2 * len(OURS) and len(agreement) == 1 + len(OURS)
+
+
 def test_a_single_function_folds_beside_several_of_the_same_backend() -> None:
     single = make_bench()
     more = tuple(msgspec.structs.replace(s, workload="chain-4M") for s in single.series)
@@ -430,7 +480,7 @@ def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "disturbed", 0.5) == [
         ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "✓ met"],
         ["bias under 0.50 %", "0.00 % (± 2.7 %; the median of its sizes and errors)", "✓ met"],
-        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %)", "✗ not met"],
+        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %); right ones 22 %", "✗ not met"],
     ]
     assert goals(make_bench(), "quiet", 2.0) == []
 

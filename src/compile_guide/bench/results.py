@@ -139,10 +139,15 @@ def noted(bench: Bench, note: str) -> Bench:
 
 
 def differ(there: Bench, here: Bench) -> str | None:
-    """Say what keeps estimates of two benches apart, None if nothing does."""
+    """Say what keeps estimates of two benches apart, None if nothing does.
+
+    On a GPU the host's number of cores doesn't: the GPU computes, and another host is a sitting of its own.
+    """
     if there.method != here.method:
         return "estimates were made in another way"
     facts, mine = {**there.machine, **there.packages}, {**here.machine, **here.packages}
+    if mine["backend"] != "cpu":
+        facts.pop("cores", None)
     return next((f"{k} is {v}, here {mine[k]}" for k, v in facts.items() if mine.get(k, v) != v), None)
 
 

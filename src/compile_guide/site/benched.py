@@ -12,7 +12,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.bench.estimators import ESTIMATORS, METHOD
-from compile_guide.bench.figures import Answers, answers, hits, typical
+from compile_guide.bench.figures import Answers, answers, hits, reachable, typical
 from compile_guide.bench.results import CONDITIONS, Bench, load
 from compile_guide.site.nodes import Cell, folded, paragraph, table
 from compile_guide.site.wording import join
@@ -144,6 +144,10 @@ def overview(bench: Bench, figure: str) -> nodes.table:
         cells = [_typical(bench, figure, estimator, case) for case in cases(bench)]
         if any(cell != "—" for cell in cells):
             rows.append([estimator, *cells])
+            if figure == "coverage":
+                rows.append(
+                    ["right ones as wide", *(percent(reachable(bench, c, estimator, s)) for c, s in cases(bench))]
+                )
     over = "all workloads together" if figure in ("coverage", "agreement") else "the median over the workloads"
     header = [case_words(case) for case in cases(bench)]
     caption = f"{WORDS[figure]}; {over}; {place(bench)}"
@@ -261,7 +265,8 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[list[Cell]]:
     wanted = "at most half of the best other's spread" if share < 1 else "no more spread than the best other's"
     low, high = COVERAGE_GOAL
     doubt = (held / of * (1 - held / of) / of) ** 0.5
-    covered = f"{percent(held / of)} of {of} (± {percent(doubt)})"
+    right = percent(reachable(bench, condition, ours, seconds))
+    covered = f"{percent(held / of)} of {of} (± {percent(doubt)}); right ones {right}"
     return [
         [wanted, f"{percent(mine)}, {name} {percent(best)}", met(mine <= share * best)],
         [f"bias under {percent(BIAS_GOAL)}", f"{percent(bias)} (± {percent(unsure)}; the median of its sizes and errors)",
