@@ -26,7 +26,11 @@ def _cases(mx: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 def _sizes(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return ((2, 3, 4), (4, 3, 2)) if name.startswith("reshape") else ((4, 3), (4, 5))
+    if name.startswith("reshape"):
+        return (2, 3, 4), (4, 3, 2)
+    # tril reads beyond its frozen column numbers. Of nearly the same size, the memory there may be that of a plain call's,
+    # and hold the right ones.
+    return (4, 3), (4, 40 if name == "tril" else 5)
 
 
 @claim(
