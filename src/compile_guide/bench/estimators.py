@@ -27,6 +27,7 @@ from compile_guide.bench import workloads
 from compile_guide.bench.workloads import Side, sides
 
 TOOLS = Path(__file__).with_name("tools")
+PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "no:cacheprovider")
 SIX, RUN, REFERENCE = 6, "compare(), one of six", "reference"
 STRETCH_S, SETTLE_S = 0.04, 0.01
 METHOD = 3
@@ -57,7 +58,7 @@ def ours_six(workload: str, seconds: float) -> Estimate:
     its own rounds in the same way; only where this is called as a whole they follow each other.
     """
     argv = [sys.executable, "-m", "compile_guide.bench.worker", workload, RUN, str(seconds / SIX)]
-    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
+    outputs = [subprocess.run(argv, input="", capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
     return combined([json.loads(output.splitlines()[-1]) for output in outputs])
 
 
@@ -150,25 +151,32 @@ def pyperf(workload: str, seconds: float) -> Estimate:
     options = ["--processes=2", f"--min-time={seconds / 2 / 8}", "--quiet", "--copy-env"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pyperf.json"
-        _run([str(TOOLS / "pyperf_script.py"), *options, "-o", str(file)], workload)
+        in_python([str(TOOLS / "pyperf_script.py"), *options, "-o", str(file)], workload)
         found = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
     means = [statistics.mean(v for run in one["runs"] for v in run.get("values", ())) for one in found]
     return Estimate(means[0] / means[1])
 
 
 def pytest_benchmark(workload: str, seconds: float) -> Estimate:
-    """``pytest-benchmark``: rounds as it calibrates them, the median of the rounds."""
+    """``pytest-benchmark``: rounds as it calibrates them, the median of the rounds. No other plugin of pytest is loaded."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rounds.json"
-        options = ["-q", "-p", "no:cacheprovider", f"--benchmark-max-time={seconds / 2}", f"--benchmark-json={file}"]
-        _run(["-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", str(TOOLS / "rounds.py"), *options], workload)
+        options = [*PLUGINS, "-q", f"--benchmark-max-time={seconds / 2}", f"--benchmark-json={file}"]
+        in_python(
+            ["-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", str(TOOLS / "rounds.py"), *options], workload
+        )
         found = {one["name"]: one["stats"] for one in json.loads(file.read_text(encoding="utf-8"))["benchmarks"]}
     return Estimate(found["test_baseline"]["median"] / found["test_candidate"]["median"])
 
 
-def _run(arguments: list[str], workload: str) -> None:
+def in_python(arguments: list[str], workload: str) -> None:
+    """Run Python with these arguments, for a tool's script to find the workload in ``BENCH_WORKLOAD``.
+
+    Raises:
+        RuntimeError: it failed; the end of what it printed is in the message.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env["BENCH_WORKLOAD"] = workload
+    env |= {"BENCH_WORKLOAD": workload, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     ended = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(arguments[:3])}: {(ended.stderr or ended.stdout).strip()[-500:]}")
@@ -208,6 +216,8 @@ ESTIMATORS: dict[str, Estimator] = {
     "pytest-benchmark": pytest_benchmark,
     "minimum": minimum,
 }
+STARTS_OTHERS = {"compare(), six processes", "pyperf", "pytest-benchmark"}
+"""Estimators whose own process measures nothing: others do that, which it starts."""
 PACKAGES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest_benchmark"}
 
 
