@@ -32,7 +32,8 @@ from compile_guide.bench.figures import Answers, Sitting, answers, hits, reachab
 from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, differ, joined, load, save
 from compile_guide.bench.rounds import REFERENCE_S, BenchError, Part, begin, run
 from compile_guide.bench.workloads import WORKLOADS, make, sides
-from compile_guide.site.benched import OURS, aside, goals, overview, percent, place, setting
+from compile_guide.site.benched import BEFORE, NOW, OURS, aside, overview, percent, place, setting
+from compile_guide.site.goals import Goal, goals
 
 ROOT = Path(__file__).parents[1]
 PEER = "MLX documentation's helper"
@@ -506,10 +507,10 @@ def test_a_machine_more_shows_on_the_page_without_a_change_to_it(tmp_path: Path)
     save(msgspec.structs.replace(other, method=METHOD - 1), tmp_path / "docs" / "bench" / "two.json")
     page = build(tmp_path)
     assert "What it was before: Other Chip, 2 cores, CPU backend, scalar only, version" in page.text()
+    now, before = (page.page().partition(title)[2].partition("</details>")[0] for title in (NOW, BEFORE))
+    assert "on Test Chip, 2 cores, MLX" in now and "on Other Chip, 2 cores, MLX" in before
     unfolded = re.sub(r"(?s)<details.*?</details>", "", page.page())
-    assert "Measured with an earlier version of the estimators, or one function only" in page.text()
-    assert "on Test Chip, 2 cores, MLX" in unfolded and "on Other Chip, 2 cores, MLX" not in unfolded
-    assert "what was seen; Test Chip" in unfolded and "what was seen; Other Chip" not in unfolded
+    assert "on Test Chip, 2 cores, CPU" in unfolded and "Other Chip" not in unfolded
     fold = page.page().partition("What it was before: Other Chip")[2].partition("</details>")[0]
     assert "Pinned." in fold
     (tmp_path / "docs" / "bench" / "one.json").unlink()
@@ -556,11 +557,27 @@ def test_shares_of_a_copy_are_shown_for_what_moves_enough(tmp_path: Path) -> Non
 
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "disturbed", 0.5) == [
-        ["at most half of the best other's spread", f"1.0 %, {PEER} 3.6 %", "✓ met"],
-        ["bias under 0.50 %", "0.00 % (± 2.7 %; the median of its sizes and errors)", "✓ met"],
-        ["intervals that hold the truth: 93% to 97%", "60 % of 5 (± 22 %); right ones 22 %", "✗ not met"],
+        Goal("1.0 %", f"best other 3.6 %: {PEER}", "met"),
+        Goal("0.00 %", "± 2.7 %", "met"),
+        Goal("60 % of 5", "± 22 %; right ones 22 %", "missed"),
     ]
     assert goals(make_bench(), "quiet", 2.0) == []
+
+
+def test_the_page_shows_a_row_for_each_case_a_column_for_each_goal_and_counts_the_outcomes(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# Bench\n\n```{bench-goals}\n```\n"})
+    put_records(tmp_path)
+    (tmp_path / "docs" / "bench").mkdir()
+    save(make_bench(), tmp_path / "docs" / "bench" / "one.json")
+    site = build(tmp_path)
+    assert site.warnings == []
+    said = site.text().replace("’", "'")  # the typographer's, in some cells
+    assert f"{OURS[0]}, on Test Chip, 2 cores, CPU backend, scalar only: 4 of 6 goals met and 2 missed" in said
+    assert (
+        "wanted no more than the best other's; disturbed: at most 50 % of it under 0.50 % 93 % to 97 % of them" in said
+    )
+    row = f"✓ met: 1.0 % best other 3.6 %: {PEER} ✓ met: 0.00 % ± 2.7 % ✗ missed: 60 % of 5 ± 22 %; right ones 22 %"
+    assert f"quiet, 0.5 s {row}" in said and f"disturbed, 0.5 s {row}" in said
 
 
 FILES = sorted((ROOT / "docs" / "bench").glob("*.json"))
@@ -611,6 +628,6 @@ def test_a_goal_that_the_error_may_hide_says_so() -> None:
         for s in bench.series
     )
     found = goals(msgspec.structs.replace(bench, series=moved), "disturbed", 0.5)
-    assert found[1][1:] == ["1.0 % (± 2.7 %; the median of its sizes and errors)", "✗ not met, by less than the error"]
+    assert found[1] == Goal("1.0 %", "± 2.7 %", "missed by less than the error")
     far = tuple(msgspec.structs.replace(s, ratios=tuple(r * 1.1 for r in s.ratios)) for s in moved)
-    assert goals(msgspec.structs.replace(bench, series=far), "disturbed", 0.5)[1][2] == "✗ not met"
+    assert goals(msgspec.structs.replace(bench, series=far), "disturbed", 0.5)[1].outcome == "missed"

@@ -1,4 +1,4 @@
-"""The directives ``bench-table``, ``bench-summary`` and ``bench-goals``: what ``nox -s bench`` found about estimators."""
+"""The directives ``bench-table`` and ``bench-summary``: what ``nox -s bench`` found about estimators."""
 
 from __future__ import annotations
 
@@ -181,21 +181,22 @@ def _said(figure: str, one: Answers) -> str:
     return percent(float(getattr(one, figure)))
 
 
+NOW = "Where it was measured, with what, and how often"
+BEFORE = "Measured with an earlier version of the estimators, or one function only"
+
+
 class BenchSummary(BenchDirective):
-    """``bench-summary``: where it ran, with what, how often."""
+    """``bench-summary``: where it ran, with what, how often, folded."""
 
     def run(self) -> list[nodes.Node]:
-        """Return one paragraph for each machine; those of earlier versions and of single functions lie in a fold."""
+        """Return one paragraph for each machine; those of earlier versions and of single functions lie in a fold of their own."""
         now: list[nodes.Node] = []
         old: list[nodes.Node] = []
         for bench in (there := self.benches()):
             kept = old if aside(bench, there) else now
             kept.append(paragraph(setting(bench), classes=["measured-on"]))
-        return (
-            [*now, folded("Measured with an earlier version of the estimators, or one function only", *old)]
-            if old
-            else now
-        )
+        titles = {NOW: now, BEFORE: old}
+        return [folded(title, *kept) for title, kept in titles.items() if kept]
 
 
 def setting(bench: Bench) -> str:
@@ -226,56 +227,3 @@ def repeats(bench: Bench) -> str:
     if len(set(said.values())) == 1:
         return f"{said.popitem()[1]} estimates of each kind, {' and '.join(f'{s:g} s' for s in counts)} each"
     return "estimates of each kind: " + join([f"{number} of {seconds:g} s each" for seconds, number in said.items()])
-
-
-class BenchGoals(BenchDirective):
-    """``bench-goals``: what was wanted, what was seen, and whether that is enough, one row a goal and case."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return a table for each machine."""
-        made: list[nodes.Node] = []
-        for bench in (there := self.benches()):
-            rows = [[case_words(case), *row] for case in cases(bench) for row in goals(bench, *case)]
-            caption = f"What we wanted of {OURS[0]}, and what was seen; {place(bench)}"
-            found = table(["When", "Wanted", "Seen", "Outcome"], rows, caption=caption)
-            found["classes"].append("guide-goals")
-            title = aside(bench, there)
-            shown: list[nodes.Node] = [folded(title, *note(bench), found)] if title else [found]
-            made += shown if rows else []
-        return made
-
-
-SPREAD_GOAL = {"quiet": 1.0, "disturbed": 0.5}
-"""Our spread at most this share of the best other's."""
-BIAS_GOAL, COVERAGE_GOAL = 0.005, (0.93, 0.97)
-
-
-def goals(bench: Bench, condition: str, seconds: float) -> list[list[Cell]]:
-    """Return a goal, what was seen, and whether it is met, for spread, bias and coverage, over all workloads."""
-    ours = OURS[0]
-    spreads = {name: typical(bench, condition, name, seconds, "spread") for name in bench.estimators()}
-    others = [(value, name) for name, value in spreads.items() if value is not None and name not in OURS]
-    mine, bias = spreads.get(ours), typical(bench, condition, ours, seconds, "bias")
-    unsure = typical(bench, condition, ours, seconds, "doubt") or 0.0
-    held, of = hits(bench, condition, ours, seconds)
-    if mine is None or bias is None or not others or not of:
-        return []
-    best, name = min(others)
-    share = SPREAD_GOAL[condition]
-    wanted = "at most half of the best other's spread" if share < 1 else "no more spread than the best other's"
-    low, high = COVERAGE_GOAL
-    doubt = (held / of * (1 - held / of) / of) ** 0.5
-    right = percent(reachable(bench, condition, ours, seconds))
-    covered = f"{percent(held / of)} of {of} (± {percent(doubt)}); right ones {right}"
-    return [
-        [wanted, f"{percent(mine)}, {name} {percent(best)}", met(mine <= share * best)],
-        [f"bias under {percent(BIAS_GOAL)}", f"{percent(bias)} (± {percent(unsure)}; the median of its sizes and errors)",
-         met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)],
-        [f"intervals that hold the truth: {low:.0%} to {high:.0%}", covered,
-         met(low <= held / of <= high, near=low - doubt <= held / of <= high + doubt)],
-    ]  # fmt: skip
-
-
-def met(enough: bool, *, near: bool = False) -> str:
-    """Say whether a goal is met, and where it isn't whether the error may be why."""
-    return "✓ met" if enough else "✗ not met, by less than the error" if near else "✗ not met"

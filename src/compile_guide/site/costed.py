@@ -24,7 +24,7 @@ from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
 from compile_guide.bench.workloads import WORKLOADS
 from compile_guide.site import wanted
-from compile_guide.site.benched import FOLDER, listed, met, percent
+from compile_guide.site.benched import FOLDER, listed, percent
 from compile_guide.site.nodes import Cell, paragraph, table
 from compile_guide.timing import format_bytes, format_time
 
@@ -59,7 +59,7 @@ class BenchCost(SphinxDirective):
 
 def show_goals(costs: Costs) -> list[nodes.Node]:
     """Return the table of what was wanted of measuring and building, and what was seen; nothing where there is none."""
-    rows: list[list[Cell]] = [[*said, met(enough)] for *said, enough in wanted.rows(costs)]
+    rows: list[list[Cell]] = [[*said, "✓ met" if enough else "✗ missed"] for *said, enough in wanted.rows(costs)]
     if not rows:
         return []
     machine = next(iter(costs.parts.values())).machine
