@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import random
 import re
-import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,7 +22,7 @@ from site_builds import build, put_records, write
 from compile_guide import timing
 from compile_guide.bench import __main__ as command
 from compile_guide.bench import asking, estimators, forking
-from compile_guide.bench.asking import Found, Started, Task, asker
+from compile_guide.bench.asking import Found, asker
 from compile_guide.bench.estimators import ESTIMATORS, METHOD, PACKAGES, RUN, available
 from compile_guide.bench.figures import Answers, Sitting, answers, hits, reachable
 from compile_guide.bench.results import CONDITIONS, SCHEMA, Bench, Reference, Series, differ, joined, load, save
@@ -210,12 +206,11 @@ class FakeAsk:
     """Answers at once and notes what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[Task] = []
+        self.asked: list[tuple[str, str, float]] = []
 
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[Found]:
-        for task in tasks:
-            self.asked.append(task)
-            yield fake_run(task[0]) if task[1] == RUN else {"ratio": 2.0, "low": None, "high": None}
+    def __call__(self, workload: str, estimator: str, seconds: float) -> dict[str, object]:
+        self.asked.append((workload, estimator, seconds))
+        return fake_run(workload) if estimator == RUN else {"ratio": 2.0, "low": None, "high": None}
 
 
 PART = Part(("scalar", "chain-4M"), (OURS[0], PEER), "quiet", 0.3)
@@ -302,62 +297,16 @@ def test_a_file_of_an_older_schema_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("estimator", available())
 def test_every_estimator_gives_a_ratio_that_can_be(estimator: str, tmp_path: Path) -> None:
     with asker(tmp_path) as ask:
-        (found,) = ask([("scalar", estimator, 0.3)])
+        found = ask("scalar", estimator, 0.3)
     assert 0.05 < (found["ratio"] or 0) < 20  # this machine is busy: no more can be said of one estimate
 
 
 def test_a_worker_that_fails_is_quoted(tmp_path: Path) -> None:
     with asker(tmp_path) as ask, pytest.raises(RuntimeError, match="minimum failed on nothing"):
-        next(ask([("nothing", "minimum", 0.1)]))
+        ask("nothing", "minimum", 0.1)
 
 
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
-    """Every process that is started for an estimate from now on."""
-    seen: list[Started] = []
-    start = asking.started
-
-    @contextlib.contextmanager
-    def noted(task: Task, env: dict[str, str]) -> Iterator[Started]:
-        with start(task, env) as process:
-            seen.append(process)
-            yield process
-
-    monkeypatch.setattr(asking, "started", noted)
-    return seen
-
-
-def test_processes_that_start_at_once_measure_one_by_one(tmp_path: Path, processes: list[Started]) -> None:
-    tasks = [("scalar", "minimum", 0.1)] * 3
-    with asker(tmp_path, ahead=2) as ask:
-        answers = ask(tasks)
-        assert 0.05 < next(answers)["ratio"] < 20
-        assert len(processes) == 2  # the third waits for both
-        time.sleep(0.5)
-        assert processes[1].process.poll() is None  # it needs a third of that, if it doesn't wait
-        assert all(0.05 < found["ratio"] < 20 for found in answers)
-    assert [one.process.returncode for one in processes] == [0, 0, 0]
-
-
-def test_a_worker_that_fails_beside_others_is_named_in_its_turn_and_none_stays_behind(
-    tmp_path: Path, processes: list[Started]
-) -> None:
-    with asker(tmp_path, ahead=3) as ask:
-        answers = ask([("scalar", "minimum", 0.1), ("nothing", "minimum", 0.1), ("scalar", "minimum", 0.1)])
-        assert 0.05 < next(answers)["ratio"] < 20
-        with pytest.raises(RuntimeError, match="minimum failed on nothing"):
-            next(answers)
-    assert processes[2].process.returncode == -signal.SIGKILL
-
-
-def test_a_process_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mlx.py").write_text("raise ImportError('no such GPU')\n", encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT / 'src'}")
-    with asker(tmp_path) as ask, pytest.raises(RuntimeError, match=r"minimum failed on scalar: (?s:.*)no such GPU"):
-        next(ask([("scalar", "minimum", 0.1)]))
-
-
-@pytest.mark.parametrize("option", ["--ahead", "--repeats", "--references"])
+@pytest.mark.parametrize("option", ["--repeats", "--references"])
 def test_a_number_of_processes_or_estimates_is_above_0(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main([option, "0"])
@@ -383,10 +332,9 @@ def test_a_pytest_that_estimates_loads_no_plugin_that_it_is_not_told_to(
 
 def test_a_copy_of_a_process_that_imported_first_estimates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(forking.FIRST, "minimum", "json")
-    monkeypatch.setattr(asking, "started", None)  # no new process is asked
+    monkeypatch.setattr(asking, "alone", None)  # no new process is asked
     with asker(tmp_path) as ask:
-        (found,) = ask([("scalar", "minimum", 0.1)])
-    assert 0.05 < found["ratio"] < 20
+        assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
 
 
 def test_an_import_that_looks_for_a_gpu_is_told_not_to_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,10 +347,9 @@ def test_an_import_that_looks_for_a_gpu_is_told_not_to_open_it(tmp_path: Path, m
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT / 'src'}")
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
     monkeypatch.setitem(forking.FIRST, "minimum", "looks_for_a_gpu")
-    monkeypatch.setattr(asking, "started", None)
+    monkeypatch.setattr(asking, "alone", None)
     with asker(tmp_path) as ask:
-        (found,) = ask([("scalar", "minimum", 0.1)])
-    assert 0.05 < found["ratio"] < 20
+        assert 0.05 < ask("scalar", "minimum", 0.1)["ratio"] < 20
 
 
 def test_where_copies_fail_new_processes_are_asked_from_then_on(
@@ -425,8 +372,8 @@ def test_where_copies_fail_new_processes_are_asked_from_then_on(
     asking_forked = asking.forked
     monkeypatch.setattr(asking, "forked", forked)
     with asker(tmp_path) as ask:
-        found = list(ask([("scalar", "minimum", 0.1)] * 2))
-    assert all(0.05 < one["ratio"] < 20 for one in found) and copies == ["scalar"]
+        found = [ask("scalar", "minimum", 0.1)["ratio"] for _ in range(2)]
+    assert all(0.05 < ratio < 20 for ratio in found) and copies == ["scalar"]
     assert "minimum failed on scalar: ImportError: initialization error; from now on" in capsys.readouterr().err
 
 
@@ -440,7 +387,7 @@ def test_an_estimator_that_fails_ends_the_bench_with_a_line_and_keeps_the_file(
     def refuse(*asked: object) -> None:
         raise RuntimeError(f"{PEER} failed on scalar: out of memory")
 
-    monkeypatch.setattr(asking, "started", refuse)
+    monkeypatch.setattr(asking, "alone", refuse)
     argv = ["--workload", "scalar", "--estimator", PEER, "--seconds", "0.5", "--condition", "quiet", "--out", str(file)]
     assert command.main(argv) == 2
     assert f"compile_guide.bench: {PEER} failed on scalar: out of memory" in capsys.readouterr().err.splitlines()

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> bool:
         for seconds in options.seconds or SECONDS
         for condition in options.condition or CONDITIONS
     ]
-    with tempfile.TemporaryDirectory(prefix="guide-bench-") as temp, asker(Path(temp), options.ahead) as ask:
+    with tempfile.TemporaryDirectory(prefix="guide-bench-") as temp, asker(Path(temp)) as ask:
         return run(parts, options.out, options.repeats, ask, options.minutes, _show)
 
 
@@ -98,18 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m compile_guide.bench", description=__doc__)
     add = parser.add_argument
     add("--repeats", type=at_least_one, default=30, help="estimates of each kind (default: %(default)s)")
-    add(
-        "--references",
-        type=at_least_one,
-        default=1,
-        help="processes of the yardstick in each round (default: %(default)s)",
-    )
-    add(
-        "--ahead",
-        type=at_least_one,
-        default=1,
-        help="processes that start at once, to measure in turn (default: %(default)s)",
-    )
+    add("--references", type=at_least_one, default=1, help="processes of the yardstick a round (default: %(default)s)")
     add("--seconds", type=float, action="append", help="what an estimate may take; repeatable (default: 0.5 and 2)")
     add("--condition", action="append", choices=CONDITIONS, help="this one alone")
     add("--workload", action="append", choices=list(WORKLOADS), help="this one alone; repeatable")

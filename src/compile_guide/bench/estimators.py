@@ -58,7 +58,7 @@ def ours_six(workload: str, seconds: float) -> Estimate:
     its own rounds in the same way; only where this is called as a whole they follow each other.
     """
     argv = [sys.executable, "-m", "compile_guide.bench.worker", workload, RUN, str(seconds / SIX)]
-    outputs = [subprocess.run(argv, input="", capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
+    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
     return combined([json.loads(output.splitlines()[-1]) for output in outputs])
 
 
@@ -216,8 +216,6 @@ ESTIMATORS: dict[str, Estimator] = {
     "pytest-benchmark": pytest_benchmark,
     "minimum": minimum,
 }
-STARTS_OTHERS = {"compare(), six processes", "pyperf", "pytest-benchmark"}
-"""Estimators whose own process measures nothing: others do that, which it starts."""
 PACKAGES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest_benchmark"}
 
 

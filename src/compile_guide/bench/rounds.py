@@ -117,9 +117,8 @@ def one_round(jobs: list[Job], part: Part, ask: Ask, dice: random.Random) -> dic
         tasks += [((workload, estimator), *one) for one in shares]
     tasks += [((workload, REFERENCE), REFERENCE, REFERENCE_S) for workload in dict(jobs)] * part.references
     answers: dict[Job, list[Found]] = {job: [] for job, _, _ in tasks}  # in this order they stand in the file
-    shuffled = dice.sample(tasks, len(tasks))
-    for (job, _, _), found in zip(shuffled, ask([(job[0], name, share) for job, name, share in shuffled]), strict=True):
-        answers[job].append(found)
+    for job, name, share in dice.sample(tasks, len(tasks)):
+        answers[job].append(ask(job[0], name, share))
     return {job: [_combined(found)] if job[1] == OURS_SIX else found for job, found in answers.items()}
 
 
