@@ -410,7 +410,7 @@ def test_the_page_shows_figures_of_the_files_and_nothing_else(tmp_path: Path) ->
     assert site.warnings == []
     said = site.text()
     assert "Test Chip, 2 cores" in said and "5 estimates of each kind, 0.5 s each" in said
-    assert "Each workload on Test Chip, 2 cores, CPU backend, scalar only" in said
+    assert "Each function on Test Chip, 2 cores, CPU backend, scalar only" in said
     assert "+10 % ± " in said and "+0.00 % ± " in said
     assert "Other Chip" not in said
 
@@ -504,7 +504,7 @@ def test_shares_of_a_copy_are_shown_for_what_moves_enough(tmp_path: Path) -> Non
 
 def test_goals_say_what_was_seen_and_whether_it_is_enough() -> None:
     assert goals(make_bench(), "disturbed", 0.5) == [
-        Goal("1.0 %", f"best other 3.6 %: {PEER}", "met"),
+        Goal("1.0 %", f"best other tool 3.6 %: {PEER}", "met"),
         Goal("0.00 %", "± 2.7 %", "met"),
         Goal("60 % of 5", "± 22 %; right ones 22 %", "missed"),
     ]
@@ -521,9 +521,12 @@ def test_the_page_shows_a_row_for_each_case_a_column_for_each_goal_and_counts_th
     said = site.text().replace("’", "'")  # the typographer's, in some cells
     assert f"{OURS[0]}, on Test Chip, 2 cores, CPU backend, scalar only: 4 of 6 goals met and 2 missed" in said
     assert (
-        "wanted no more than the best other's; disturbed: at most 50 % of it under 0.50 % 93 % to 97 % of them" in said
+        "wanted no more than the best other tool's; disturbed: at most 50 % of it under 0.50 % 93 % to 97 % of them"
+        in said
     )
-    row = f"✓ met: 1.0 % best other 3.6 %: {PEER} ✓ met: 0.00 % ± 2.7 % ✗ missed: 60 % of 5 ± 22 %; right ones 22 %"
+    row = (
+        f"✓ met: 1.0 % best other tool 3.6 %: {PEER} ✓ met: 0.00 % ± 2.7 % ✗ missed: 60 % of 5 ± 22 %; right ones 22 %"
+    )
     assert f"quiet, 0.5 s {row}" in said and f"disturbed, 0.5 s {row}" in said
 
 

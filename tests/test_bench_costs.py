@@ -192,7 +192,7 @@ def test_the_page_shows_each_part_and_says_which_nobody_has_measured(tmp_path: P
     assert "index.html, 40 machines 25.0 kB" in said
     for case in ("eight sines", "two cores, after pauses"):
         assert f"scalar {case} 2.00 ms (2.00 ms – 2.00 ms) 1.00 ms (1.00 ms – 1.00 ms) 2.00 (2.00 – 2.00)" in said
-    assert "together, measuring and the compiler 90 %" in said
+    assert "together, measuring and the compiler 90.0 %" in said
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in said
     assert "Not measured yet." not in said
     assert "What we wanted of measuring and building, and what was seen; Test Chip, 2 cores" in said

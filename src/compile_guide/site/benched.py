@@ -18,7 +18,7 @@ from compile_guide.site.nodes import Cell, folded, paragraph, table
 from compile_guide.site.wording import join
 
 OURS = ("compare(), six processes", "compare(), one process")
-CONDITION_WORDS = {"quiet": "nothing else runs", "disturbed": "a neighbor burns one core, on and off"}
+CONDITION_WORDS = {"quiet": "no neighbor", "disturbed": "a neighbor burns one core, on and off"}
 Case = tuple[str, float]
 """A condition and the seconds that an estimate may take."""
 WORDS = {
@@ -100,7 +100,7 @@ class BenchTable(BenchDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return for each machine a table over all workloads, and the workloads' own, folded."""
+        """Return for each machine a table over all functions, and the functions' own, folded."""
         figure = directives.choice(self.arguments[0], tuple(WORDS))
         made: list[nodes.Node] = []
         for bench in (there := self.benches()):
@@ -109,7 +109,7 @@ class BenchTable(BenchDirective):
             if title := aside(bench, there):
                 made.append(folded(title, *note(bench), whole, *each))
             else:
-                made += [whole, folded(f"Each workload on {place(bench)}", *each)]
+                made += [whole, folded(f"Each function on {place(bench)}", *each)]
         return made
 
 
@@ -138,7 +138,7 @@ def note(bench: Bench) -> list[nodes.Node]:
 
 
 def overview(bench: Bench, figure: str) -> nodes.table:
-    """Return a row for each estimator, a column for each case: the median over the workloads, or all intervals together."""
+    """Return a row for each estimator, a column for each case: the median over the functions, or all intervals together."""
     rows: list[list[Cell]] = []
     for estimator in bench.estimators():
         cells = [_typical(bench, figure, estimator, case) for case in cases(bench)]
@@ -148,7 +148,7 @@ def overview(bench: Bench, figure: str) -> nodes.table:
                 rows.append(
                     ["right ones as wide", *(percent(reachable(bench, c, estimator, s)) for c, s in cases(bench))]
                 )
-    over = "all workloads together" if figure in ("coverage", "agreement") else "the median over the workloads"
+    over = "all functions together" if figure in ("coverage", "agreement") else "the median over the functions"
     header = [case_words(case) for case in cases(bench)]
     caption = f"{WORDS[figure]}; {over}; {place(bench)}"
     return table(["Estimator", *header], rows, numbers=header, caption=caption)

@@ -66,7 +66,7 @@ def counted(found: dict[str, list[Goal]]) -> str:
 def wanted() -> list[str]:
     """Return what was wanted of each figure, in the order of the columns."""
     quiet, disturbed = (
-        "no more than the best other's"
+        "no more than the best other tool's"
         if SPREAD_GOAL[condition] == 1
         else f"at most {percent(SPREAD_GOAL[condition])} of it"
         for condition in CONDITIONS
@@ -80,7 +80,7 @@ def wanted() -> list[str]:
 
 
 def goals(bench: Bench, condition: str, seconds: float) -> list[Goal]:
-    """Return what was seen of spread, bias and coverage, over all workloads; nothing where one of them is unknown."""
+    """Return what was seen of spread, bias and coverage, over all functions; nothing where one of them is unknown."""
     ours = OURS[0]
     spreads = {name: typical(bench, condition, name, seconds, "spread") for name in bench.estimators()}
     others = [(value, name) for name, value in spreads.items() if value is not None and name not in OURS]
@@ -95,7 +95,7 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[Goal]:
     doubt = (covered * (1 - covered) / of) ** 0.5
     right = percent(reachable(bench, condition, ours, seconds))
     return [
-        Goal(percent(mine), f"best other {percent(best)}: {name}", met(mine <= SPREAD_GOAL[condition] * best)),
+        Goal(percent(mine), f"best other tool {percent(best)}: {name}", met(mine <= SPREAD_GOAL[condition] * best)),
         Goal(percent(bias), f"± {percent(unsure)}", met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)),
         Goal(
             f"{percent(covered)} of {of}",
