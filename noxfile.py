@@ -30,7 +30,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
 
 from compile_guide import elsewhere
-from compile_guide.needs import compiler_fault, gpu_fault
+from compile_guide.needs import compiler_fault, gpu_fault, shellcheck
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -364,15 +364,20 @@ def live(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Check style, types, that the locks fit pyproject.toml, GitHub's workflows (form, safety), and shell scripts."""
     python = environment(session, parse(session.posargs).mlx, "docs", "tests", "lint")  # mypy looks at what is imported
-    shellcheck, actionlint, zizmor = (str(Path(python).with_name(t)) for t in ("shellcheck", "actionlint", "zizmor"))
+    actionlint, zizmor = (str(Path(python).with_name(t)) for t in ("actionlint", "zizmor"))
+    shells = shellcheck(Path(python))  # first of all: where it's missing, actionlint says nothing
+    if shells is None:
+        raise Refusal(
+            "shellcheck is missing, and has no wheel for this machine: install it (`apt-get install shellcheck`)"
+        )
     session.run(python, "-m", "ruff", "check", ".")
     session.run(python, "-m", "ruff", "format", "--check", ".")
     session.run(python, "-m", "mypy")
     session.run(python, "requirements/locks.py", "check")
     workflows = sorted(map(str, Path(".github", "workflows").glob("*.yml")))
     session.run(python, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run(shellcheck, "--severity=warning", ".ci/run")  # first: where it's missing, actionlint says nothing
-    session.run(actionlint, "-no-color", "-shellcheck", shellcheck, "-pyflakes", "", *workflows)
+    session.run(shells, "--severity=warning", ".ci/run")
+    session.run(actionlint, "-no-color", "-shellcheck", shells, "-pyflakes", "", *workflows)
     session.run(zizmor, "--offline", "--no-progress", *workflows)
 
 

@@ -111,3 +111,16 @@ def test_another_backend_than_asked_is_not_measured(tmp_path: Path) -> None:
     said = f"compile_guide: {other} was asked for, but MLX {here['mlx']} computes on {here['backend']} here: "
     assert ended.returncode == 2 and ended.stderr.startswith(said) and len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "docs").exists()
+
+
+def test_shellcheck_is_the_one_beside_python_else_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, system = tmp_path / "venv" / "bin", tmp_path / "usr" / "bin"
+    for folder in (ours, system):
+        folder.mkdir(parents=True)
+        (folder / "shellcheck").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(system))
+    assert needs.shellcheck(ours / "python") == str(ours / "shellcheck")
+    (ours / "shellcheck").unlink()
+    assert needs.shellcheck(ours / "python") == str(system / "shellcheck")
+    (system / "shellcheck").unlink()
+    assert needs.shellcheck(ours / "python") is None

@@ -63,6 +63,14 @@ def gpu_fault(mlx: str, doors: tuple[str, ...] = GPU_DOORS) -> str | None:
     return f"--mlx {mlx}: no NVIDIA GPU is here ({doors[0]} is missing); without --mlx, MLX computes on the processor"
 
 
+def shellcheck(python: Path) -> str | None:
+    """Return the path of shellcheck: the one beside this Python, else the system's, None without either.
+
+    The package that brings it has no wheel for Linux on arm64.
+    """
+    return shutil.which("shellcheck", path=f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}")
+
+
 def mlx_fault() -> str | None:
     """Say in one line that MLX isn't installed, or too old; None if it will do. It isn't imported to see."""
     try:
