@@ -15,7 +15,8 @@ from pathlib import Path
 
 from quick_compiler import with_quick_compiler
 
-CONTEXT = multiprocessing.get_context("forkserver")
+# On macOS a copy of a process can't reach the service that compiles Metal's kernels: there each build imports anew.
+CONTEXT = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
 CONTEXT.set_forkserver_preload([
     "sphinx.cmd.build", "sphinx.builders.html", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery", "sphinx_design", "sphinx_copybutton", "sphinx_llms_txt", "myst_parser.sphinx_", "furo",

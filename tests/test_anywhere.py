@@ -66,13 +66,15 @@ def test_a_strange_path_an_ascii_locale_no_network_and_no_home_change_no_file(
 ) -> None:
     tree = small_tree(tmp_path / "a folder, with ü" / "tree")
     said = bare(tree, "-c", PROBE, without=("no-network",), **POOR).splitlines()
-    assert said[0].startswith("['ANSI_X3.4-1968', False, ") and said[0].isascii()
+    ascii = "US-ASCII" if sys.platform == "darwin" else "ANSI_X3.4-1968"
+    assert said[0].startswith(f"['{ascii}', False, ") and said[0].isascii()
     assert said[1] == "no yes"
     bare(tree, *SPHINX, without=("no-network",), **{**POOR, **noxfile.UTF8})
     assert differing(usual, tree / "build" / "html") == []
     record_property("hardships at once", 4)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 on macOS, whatever the locale")
 def test_an_ascii_python_is_refused_in_one_line(tmp_path: Path) -> None:
     done = run_bare(small_tree(tmp_path / "tree"), *SPHINX, **POOR)
     said = "compile_guide: Python works in ASCII here, and pages are UTF-8: set PYTHONUTF8=1\n"

@@ -74,6 +74,7 @@ def test_one_hot_process_marks_its_example() -> None:
     assert gathered.throttled is True
 
 
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="reads what only Linux has")
 def test_a_recording_on_a_machine_that_grows_hot_says_so(tmp_path: Path) -> None:
     """The counters are a folder of ours, and the example itself turns them up."""
     count(tmp_path / "cpus", 0)

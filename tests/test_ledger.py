@@ -9,6 +9,7 @@ from rich.console import Console
 
 from compile_guide import __main__, ledger, record
 from compile_guide.claims import Claim, Seen, all_claims
+from compile_guide.machine import backend
 from compile_guide.record import Verdict
 
 STEADY = (
@@ -57,7 +58,8 @@ SEEN = [Verdict("a", True, "one"), Verdict("b", False, "two"), Verdict("c", None
 def test_two_runs_of_the_ledger_give_the_same_verdicts(tmp_path: Path) -> None:
     wanted = [all_claims()[id] for id in STEADY]
     runs = [ledger.run_ledger(wanted, tmp_path / str(n), jobs=2, show=lambda name: None) for n in range(2)]
-    assert [v.id for v in runs[0]] == list(STEADY) and None not in {v.holds for v in runs[0]}
+    assert [v.id for v in runs[0]] == list(STEADY)
+    assert backend() == "metal" or None not in {v.holds for v in runs[0]}  # there nobody can count kernel files
     assert runs[0] == runs[1]
 
 

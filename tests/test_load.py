@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from test_recorder import GOOD, gallery, quick
 
 from compile_guide import load, record
 from compile_guide.load import Snapshot, linux, listed, look, others
+from compile_guide.process import said
 from compile_guide.site.wording import disturbances
 
 BURN = "import time\nend = time.time() + {}\nwhile time.time() < end: pass"
@@ -71,6 +73,26 @@ def test_ticks_of_linux_leave_out_waiting_and_count_stolen_time(monkeypatch: pyt
 def test_times_of_macos_are_read_from_ps() -> None:
     text = "    1   2:02.50\n  312   0:00.10\n   77 1:00:00.25\n   78 2-01:00:00.00\nnonsense\n"
     assert listed(text) == {1: 122.5, 312: 0.1, 77: 3600.25, 78: 2 * 86_400 + 3600.0}
+
+
+def test_a_system_process_that_builds_our_kernels_is_no_other_program() -> None:
+    text = (
+        "    1   2:02.50 /sbin/launchd\n"
+        "   88   0:07.00 /System/Library/Frameworks/Metal.framework/Versions/A/XPCServices/MTLCompilerService\n"
+        "   89   0:01.00 /Applications/My Editor.app/Contents/MacOS/My Editor\n"
+    )
+    assert listed(text) == {1: 122.5, 89: 1.0}
+
+
+@pytest.mark.skipif(LINUX and shutil.which("ps") is None, reason="Linux isn't asked by ps, and here there is none")
+def test_every_process_is_listed_with_its_time_and_command() -> None:
+    seen = listed(said(*load.PS))
+    assert os.getpid() in seen and all(seconds >= 0 for seconds in seen.values())
+
+
+def test_small_commands_answer_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert said("sh", "-c", "echo $LC_ALL") == "C\n"
 
 
 def test_of_listed_processes_new_ones_count_whole_and_ended_ones_not() -> None:

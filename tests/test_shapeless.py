@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from compile_guide.shapeless import ENDS, FIRST, RIGHT, SECOND, WRONG, Trial
 from compile_guide.shapeless_cases import GROUPS
 
 MATRIX = GROUPS[0]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's C library that notices the damage")
 
 
 def judged(compile: Callable[..., Any], code: str = "mx.exp(x)") -> str:
@@ -29,15 +31,20 @@ def test_table_has_at_least_80_functions():
 
 
 def test_each_outcome_is_seen_on_the_installed_mlx():
-    names = ["mx.exp", "mx.split", "mx.tile", "x[0]", "nn.Linear"]
+    names = ["mx.exp", "mx.split", "mx.tile", "x[0]"]
     outcomes = {row.name: row.smaller for row in shapeless.support(names)}
     assert outcomes == {
         "mx.exp": RIGHT,
         "mx.split": FIRST,
         "mx.tile": SECOND,
         "x[0]": WRONG,
-        "nn.Linear": ENDS,
     }
+
+
+@LINUX
+def test_a_function_that_spoils_the_heap_ends_its_process():
+    (row,) = shapeless.support(["nn.Linear"])
+    assert row.smaller == ENDS
 
 
 def test_row_says_what_each_size_did():
@@ -59,6 +66,7 @@ def test_unknown_name_is_refused():
         shapeless.support(["mx.nothing"])
 
 
+@LINUX
 def test_trial_that_kills_its_batch_costs_itself_alone():
     trials = [Trial("mx.exp", (2, 6)), Trial("nn.Linear", (2, 6)), Trial("mx.sum", (2, 6))]
     assert [outcome for outcome, _ in shapeless._run(trials).values()] == [RIGHT, ENDS, RIGHT]

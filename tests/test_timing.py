@@ -79,6 +79,14 @@ def test_compiling_switched_off_is_refused() -> None:
         mx.enable_compile()
 
 
+def test_nobody_counts_kernels_where_metal_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    mx.eval(mx.compile(chain)(X))
+    assert timing.kernel_files() != 0
+    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.gpu))
+    assert timing.kernel_files() is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="MLX's CPU backend, which needs g++, is the default on Linux alone")
 def test_missing_compiler_is_refused(tmp_path: Path) -> None:
     code = "from compile_guide.timing import check_compiling; check_compiling()"
@@ -163,6 +171,7 @@ def test_a_first_call_that_is_slow_because_it_builds_does_not_count_as_slow(monk
     assert compare("builds", builds_first, mx.compile(chain), X, budget=0.02).runs
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="Metal keeps no kernels as files")
 def test_a_first_call_says_whether_it_wrote_kernels(tmp_path: Path) -> None:
     code = (
         "import mlx.core as mx\n"

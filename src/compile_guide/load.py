@@ -16,6 +16,11 @@ BUSY = 0.25
 """Processors' worth of other programs from which on a measurement is flagged; an idle desktop stays below it."""
 
 
+PS = ("ps", "-A", "-o", "pid=", "-o", "time=", "-o", "comm=")
+OURS = "MTLCompilerService"
+"""macOS's process that builds Metal's kernels for other programs: what it does is our doing."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Seconds, all counted from some fixed point: processor time by process id (Linux: all under 0), ours, the clock."""
@@ -27,7 +32,7 @@ class Snapshot:
 
 def look() -> Snapshot | None:
     """Take a snapshot; None where the system doesn't say. It costs under a millisecond on Linux, tens on macOS."""
-    spent = linux(_text("/proc/stat")) if sys.platform == "linux" else listed(said("ps", "-A", "-o", "pid=,time="))
+    spent = linux(_text("/proc/stat")) if sys.platform == "linux" else listed(said(*PS))
     if not spent:
         return None
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -64,11 +69,13 @@ def linux(stat: str) -> dict[int, float]:
 
 
 def listed(ps: str) -> dict[int, float]:
-    """Return processor seconds by process id from ``ps -A -o pid=,time=``: lines such as ``  312   1:02.50``."""
-    rows = re.findall(r"^\s*(\d+)\s+(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)\s*$", ps, re.MULTILINE)
+    """Return processor seconds by process id from :data:`PS`: lines such as ``  312   1:02.50 /usr/sbin/syslogd``."""
+    form = r"^\s*(\d+)\s+(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)(?:[ \t]+(.*?))?\s*$"
+    rows = re.findall(form, ps, re.MULTILINE)
     return {
         int(pid): int(days or 0) * 86_400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
-        for pid, days, hours, minutes, seconds in rows
+        for pid, days, hours, minutes, seconds, command in rows
+        if command.rpartition("/")[2] != OURS
     }
 
 

@@ -17,22 +17,41 @@ OLDEST_MLX = "0.32.4"
 """The oldest MLX that the helper measures with, as pyproject.toml says too."""
 
 INSTALL = "(Debian, Ubuntu: `apt-get install g++`; Fedora: `dnf install gcc-c++`) and run this again"
+APPLE = (
+    "and some examples use MLX on the CPU, which builds its kernels with their g++: "
+    "run `xcode-select --install`, then this again"
+)
 PROBE = '#include <cmath>\nextern "C" double probe(double x) { return std::erf(x); }\n'
 
 
-def compiler_fault() -> str | None:
+def compiler_fault(system: str = sys.platform) -> str | None:
     """Say in one line what keeps MLX's CPU backend from building kernels here; None if nothing does.
 
     MLX calls ``g++`` from PATH and loads what comes out. Finding none, it runs compiled functions uncompiled
-    without a word, and every number on the site would be wrong.
+    without a word, and every number on the site would be wrong. On macOS that concerns the examples and claims that
+    compute on the CPU, too.
     """
-    if not sys.platform.startswith("linux"):
-        return None
+    if system == "darwin":
+        return None if mac_compiles() else f"Apple's command line tools are missing, {APPLE}"
     if shutil.which("g++") is None:
         return f"g++ is missing, and MLX's CPU backend builds its kernels with it: install it {INSTALL}"
     with tempfile.TemporaryDirectory() as folder:
         reason = probe_compiler(Path(folder))
     return reason and f"g++ can't build a working kernel ({reason}): install a complete one {INSTALL}"
+
+
+def mac_compiles() -> bool:
+    """Return whether there is a g++ on this Mac: a fresh one has a stand-in that fails and opens a window.
+
+    ``xcode-select -p`` names the folder of the command line tools, and fails without any (its manual page).
+    """
+    found = shutil.which("g++")
+    if found != "/usr/bin/g++":
+        return found is not None
+    try:
+        return subprocess.run(["xcode-select", "-p"], capture_output=True, timeout=60, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def probe_compiler(folder: Path) -> str | None:

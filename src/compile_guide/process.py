@@ -91,8 +91,9 @@ def _outlasts(process: subprocess.Popen[bytes], deadline: float, tick: Callable[
 
 
 def said(*argv: str) -> str:
-    """Return the standard output of a small system command; empty when it is missing, fails, or takes 20 s."""
+    """Return the standard output of a small system command, in English; empty when it is missing, fails, or takes 20 s."""
+    env = {**os.environ, "LC_ALL": "C"}  # macOS's ps writes 0:01,23 where people do
     try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -63,7 +63,8 @@ class Place:
     python: str = sys.executable
 
 
-ONE = Place("a", 0o022, 1, {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1"})
+UTF8 = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"  # the one that every version of the system has
+ONE = Place("a", 0o022, 1, {"TZ": "UTC", "LC_ALL": UTF8, "PYTHONHASHSEED": "1"})
 OTHER = Place(
     "another folder, with ü", 0o077, 2,
     {"TZ": "Pacific/Kiritimati", "LC_ALL": "POSIX", "LANGUAGE": "de", "PYTHONHASHSEED": "77777"},

@@ -603,14 +603,15 @@ def _copy_s(size: int) -> float:
 
 def temp_folder() -> Path:
     """Return the folder for temporary files as MLX finds it: it takes what is named, be that writable or not."""
-    named = (os.environ.get(name) for name in ("TMPDIR", "TMP", "TEMP", "TEMPDIR"))
-    return Path(next(filter(None, named), "/tmp"))
+    return Path(next(filter(None, map(os.environ.get, ("TMPDIR", "TMP", "TEMP", "TEMPDIR"))), "/tmp"))
 
 
 def kernel_files() -> int | None:
     """Count the kernels that MLX keeps as files, on CPU and CUDA; None where there are none, as with Metal."""
     import mlx.core as mx
 
+    if mx.metal.is_available() and mx.default_device() != mx.Device(mx.cpu):
+        return None  # its CPU side may have left some, which say nothing of what is measured
     folder = temp_folder() / "mlx" / getattr(mx, "__version__", "")
     folders = [folder / "cpu", Path(os.environ.get("MLX_PTX_CACHE_DIR") or folder / "ptx")]
     # check_compiling() has built a kernel already, so none at all means that they are kept elsewhere
