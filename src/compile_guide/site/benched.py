@@ -202,7 +202,9 @@ class BenchSummary(BenchDirective):
 def setting(bench: Bench) -> str:
     """Say of one file where it was measured, with which versions, and how often."""
     used = ", ".join(f"{name} {version}" for name, version in bench.packages.items())
-    where = f"{bench.machine['chip']}, {bench.machine['cores']} cores, MLX's {bench.machine['backend']} backend"
+    backend = bench.machine["backend"]
+    cores = f", {bench.machine['cores']} cores" if backend == "cpu" else ""  # a GPU's hosts may have several numbers
+    where = f"{bench.machine['chip']}{cores}, MLX's {backend} backend"
     missing = [name for name in ESTIMATORS if name not in bench.estimators()]
     return (
         f"Measured until {bench.created[:10]} on {where}, with {used} and version {bench.method} of the estimators: "
