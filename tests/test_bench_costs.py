@@ -20,7 +20,7 @@ from compile_guide.bench.harness import BARE, OURS, harness
 from compile_guide.bench.workloads import WORKLOADS
 from compile_guide.machine import Machine, machine
 from compile_guide.site import wanted
-from compile_guide.site.costed import show_scale
+from compile_guide.site.costed import setting, show_scale
 
 ROOT = Path(__file__).parents[1]
 on_two_cores = pytest.mark.skipif(
@@ -107,6 +107,13 @@ def test_kinds_of_builds_take_turns() -> None:
     found = builds.interleaved({"a": lambda: kind("a", 1.0), "b": lambda: kind("b", 3.0)}, 4)
     assert [sorted(order[n : n + 2]) for n in range(0, 8, 2)] == [["a", "b"]] * 4
     assert found["b, wall"] == (3.0,) * 4 and found["a, processor"] == (2.0,) * 4
+
+
+def test_how_often_builds_were_repeated_is_said_of_the_short_ones_and_of_the_long() -> None:
+    times = {"clean build": (1.0,) * 8, "build without a change": (1.0,) * 40, "page index.html": (1.0,)}
+    assert ": 8 to 40 repeats of each" in setting(part(**times))
+    assert ": 3 repeats of each" in setting(part(one=(1.0,) * 3, page=(1.0,)))
+    assert ": 1 repeat of each" in setting(part(one=(1.0,)))
 
 
 def test_a_plain_build_knows_the_names_of_all_roles_and_directives() -> None:
