@@ -91,7 +91,7 @@ def cases(bench: Bench) -> list[Case]:
 
 def case_words(case: Case) -> str:
     """Return "quiet, 0.5 s"."""
-    return f"{case[0]}, {case[1]:g} s"
+    return f"{case[0]}, {case[1]:g}\u00a0s"  # no line ends before the unit
 
 
 class BenchTable(BenchDirective):
