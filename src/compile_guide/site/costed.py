@@ -74,8 +74,9 @@ def show_goals(costs: Costs) -> list[nodes.Node]:
 def setting(part: Part) -> str:
     """Say where a part was measured, with what, how often."""
     used = ", ".join(f"{name} {version}" for name, version in part.packages.items())
-    counts = sorted({len(values) for values in part.values.values()} - {1})  # 1: a page's weight, or all there is
-    repeats = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + " repeats" if counts else "1 repeat"
+    counts = sorted({len(values) for values in part.values.values()} - {1}) or [1]  # a page is weighed once
+    span = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    repeats = f"{span} repeat{'' if span == '1' else 's'}"
     where = f"{part.machine['chip']}, {part.machine['cores']} cores, Python {part.machine['python']}"
     return f"Measured {part.created[:10]} on {where}, with {used}: {repeats} of each, in turn; the median, and in parentheses what half of the repeats lie between."
 
