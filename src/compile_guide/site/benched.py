@@ -30,11 +30,11 @@ WORDS = {
 }
 
 
-def percent(share: float | None, *, signed: bool = False) -> str:
-    """Return a share in percent to two digits, or three above 10 %: "4.1 %"."""
+def percent(share: float | None, *, signed: bool = False, tenths: bool = False) -> str:
+    """Return a share in percent to two digits: "4.1 %"; to tenths also above 10 %, where a goal lies near: "89.6 %"."""
     if share is None:
         return "—"
-    digits = 0 if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 else 2
+    digits = int(tenths) if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 else 2
     return f"{100 * share:{'+' if signed else ''}.{digits}f} %"
 
 

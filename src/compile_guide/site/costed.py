@@ -156,7 +156,7 @@ def show_record(part: Part) -> list[nodes.Node]:
     """Return the table of where the time of recording goes."""
     whole = part.median(WALL)
     rows: list[list[Cell]] = [
-        [name, spread(part, name, format_time), share(part.median(name) / whole)]
+        [name, spread(part, name, format_time), percent(part.median(name) / whole, tenths=True)]
         for name in part.values
         if name != WALL
     ]
@@ -164,17 +164,12 @@ def show_record(part: Part) -> list[nodes.Node]:
         [
             "together, measuring and the compiler",
             "",
-            share((part.median(MEASURING) + part.median(KERNELS)) / whole),
+            percent((part.median(MEASURING) + part.median(KERNELS)) / whole, tenths=True),
         ]
     )
     return [
         table(["Part", "Time", "Share"], rows, numbers=["Time", "Share"], caption="Where the time of recording goes")
     ]
-
-
-def share(part: float) -> str:
-    """Return a share in percent to two digits, or three above 10 %, where a goal lies: "89.6 %"."""
-    return f"{100 * part:.1f} %" if part >= 0.0995 else percent(part)
 
 
 def show_scale(part: Part) -> list[nodes.Node]:
