@@ -109,6 +109,27 @@ def test_kinds_of_builds_take_turns() -> None:
     assert found["b, wall"] == (3.0,) * 4 and found["a, processor"] == (2.0,) * 4
 
 
+def test_each_clean_build_comes_with_five_without_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Quick(builds.Sources):
+        def __init__(self, root: Path, folder: Path, way: str) -> None:
+            self.folder = folder
+            (folder / "docs" / "gallery").mkdir(parents=True) if way == "gallery" else folder.mkdir()
+
+        def build(self) -> Cost:
+            return Cost(1.0, 1.0)
+
+        def anew(self) -> Cost:
+            return Cost(10.0, 10.0)
+
+    monkeypatch.setattr(builds, "Sources", Quick)
+    monkeypatch.setattr(builds, "weights", lambda guide: {"page index.html, 1 machine": (1.0,)})
+    found = builds.builds(tmp_path, tmp_path, 2)
+    walls = {name.removesuffix(", wall"): times for name, times in found.items() if name.endswith(", wall")}
+    clean = {f"{builds.RENDER}{NAMES[way]}": (10.0,) * 2 for way in ("ours", "gallery")}
+    assert walls == clean | {f"{builds.REBUILD}{name}": (1.0,) * 10 for name in NAMES.values()}
+    assert found["page index.html, 1 machine"] == (1.0,)
+
+
 def test_how_often_builds_were_repeated_is_said_of_the_short_ones_and_of_the_long() -> None:
     times = {"clean build": (1.0,) * 8, "build without a change": (1.0,) * 40, "page index.html": (1.0,)}
     assert ": 8 to 40 repeats of each" in setting(part(**times))
@@ -354,6 +375,6 @@ def test_sizes_say_how_far_their_builds_lie_apart(builds: tuple[float, ...], sai
         for n, m in kinds
         for what in ("processor", "peak")
     }
-    times, memory = show_scale(Part("2026-11-22T00:00:00Z", MACHINE, {}, values))
-    assert times.astext().startswith("Processor time of a clean build of a made-up gallery " + said)
-    assert said in memory.astext()
+    shown = show_scale(Part("2026-11-22T00:00:00Z", MACHINE, {}, values))
+    times, memory = (" ".join(made.astext().split()) for made in shown)
+    assert times.startswith("Processor time of a clean build of a made-up gallery " + said) and said in memory

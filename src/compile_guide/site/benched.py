@@ -28,6 +28,8 @@ WORDS = {
     "coverage": "Share of the intervals that hold the yardstick's ratio",
     "agreement": "Share of the intervals that hold the median of all estimates of their kind",
 }
+APART = "\u00a0"
+"""What stands between a number and its unit: a space at which no line ends."""
 
 
 def percent(share: float | None, *, signed: bool = False, tenths: bool = False) -> str:
@@ -35,7 +37,7 @@ def percent(share: float | None, *, signed: bool = False, tenths: bool = False) 
     if share is None:
         return "—"
     digits = int(tenths) if abs(share) >= 0.0995 else 1 if abs(share) >= 0.00995 else 2
-    return f"{100 * share:{'+' if signed else ''}.{digits}f} %"
+    return f"{100 * share:{'+' if signed else ''}.{digits}f}{APART}%"
 
 
 FOLDER = "bench"
@@ -91,7 +93,7 @@ def cases(bench: Bench) -> list[Case]:
 
 def case_words(case: Case) -> str:
     """Return "quiet, 0.5 s"."""
-    return f"{case[0]}, {case[1]:g}\u00a0s"  # no line ends before the unit
+    return f"{case[0]}, {case[1]:g}{APART}s"
 
 
 class BenchTable(BenchDirective):
