@@ -98,8 +98,8 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[Goal]:
         Goal(percent(mine), f"best other tool {percent(best)}: {name}", met(mine <= SPREAD_GOAL[condition] * best)),
         Goal(percent(bias), f"± {percent(unsure)}", met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)),
         Goal(
-            f"{percent(covered, tenths=True)} of {of}",
-            f"± {percent(doubt)}; right ones {right}",
+            percent(covered, tenths=True),
+            f"of {of}, ± {percent(doubt)}; right ones {right}",
             met(low <= covered <= high, near=low - doubt <= covered <= high + doubt),
         ),
     ]
