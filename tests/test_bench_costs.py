@@ -260,7 +260,7 @@ def test_each_goal_of_builds_is_met_up_to_its_limit(values: dict[str, float], ou
 @pytest.mark.parametrize(("alone", "met"), [(2.9e-7, True), (3.1e-7, False)])
 def test_every_way_of_timing_a_call_must_meet_the_goal(alone: float, met: bool) -> None:
     found = goals_of("harness", {BARE: 1e-7, "compare(), in a block": 1.2e-7, "compare(), alone": alone})
-    assert found == [("a timed call", f"20 ns (in a block), {alone * 1e9 - 100:.0f} ns (alone)", met)]
+    assert found == [("a timed call", f"20\u00a0ns (in a block), {alone * 1e9 - 100:.0f}\u00a0ns (alone)", met)]
 
 
 @pytest.mark.parametrize(("rest", "met"), [(1.0, True), (1.1, False)])

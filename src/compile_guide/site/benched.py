@@ -15,7 +15,7 @@ from compile_guide.bench.estimators import ESTIMATORS, METHOD
 from compile_guide.bench.figures import Answers, answers, hits, reachable, typical
 from compile_guide.bench.results import CONDITIONS, Bench, load
 from compile_guide.site.nodes import Cell, folded, paragraph, table
-from compile_guide.site.wording import join
+from compile_guide.site.wording import APART, join
 
 OURS = ("compare(), six processes", "compare(), one process")
 CONDITION_WORDS = {"quiet": "no neighbor", "disturbed": "a neighbor burns one core, on and off"}
@@ -28,8 +28,6 @@ WORDS = {
     "coverage": "Share of the intervals that hold the yardstick's ratio",
     "agreement": "Share of the intervals that hold the median of all estimates of their kind",
 }
-APART = "\u00a0"
-"""What stands between a number and its unit: a space at which no line ends."""
 
 
 def percent(share: float | None, *, signed: bool = False, tenths: bool = False) -> str:

@@ -99,7 +99,7 @@ def goals(bench: Bench, condition: str, seconds: float) -> list[Goal]:
         Goal(percent(bias), f"± {percent(unsure)}", met(bias < BIAS_GOAL, near=bias - unsure < BIAS_GOAL)),
         Goal(
             percent(covered, tenths=True),
-            f"of {of}, ± {percent(doubt)}; right ones {right}",
+            f"± {percent(doubt)}; right ones {right}",
             met(low <= covered <= high, near=low - doubt <= covered <= high + doubt),
         ),
     ]

@@ -11,6 +11,7 @@ from compile_guide.bench.harness import BARE
 from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
+from compile_guide.site.wording import APART
 from compile_guide.timing import format_bytes
 
 CALL_S, CLEAN, UNCHANGED, MEASURED, POWER, PAGE_BYTES = 2e-7, 1.10, 1.2, 0.9, 1.05, 250e3
@@ -29,7 +30,7 @@ def _harness(part: Part) -> Iterator[Row]:
         for name in part.values
         if name != BARE
     }
-    seen = ", ".join(f"{seconds * 1e9:.0f} ns ({name.partition(', ')[2]})" for name, seconds in beyond.items())
+    seen = ", ".join(f"{seconds * 1e9:.0f}{APART}ns ({name.partition(', ')[2]})" for name, seconds in beyond.items())
     yield (
         "a timed call",
         f"less than {CALL_S * 1e9:.0f} ns more than in a bare loop",

@@ -18,6 +18,8 @@ from compile_guide.timing import (
 )
 
 NOTHING = "—"
+APART = "\u00a0"
+"""What stands between a number and its unit: a space at which no line ends."""
 BACKENDS = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
 VERDICTS = {
     True: ("holds", "✓ holds"),
