@@ -113,7 +113,8 @@ def test_each_clean_build_comes_with_five_without_a_change(monkeypatch: pytest.M
     class Quick(builds.Sources):
         def __init__(self, root: Path, folder: Path, way: str) -> None:
             self.folder = folder
-            (folder / "docs" / "gallery").mkdir(parents=True) if way == "gallery" else folder.mkdir()
+            if way == "gallery":
+                (folder / "docs" / "gallery").mkdir(parents=True)
 
         def build(self) -> Cost:
             return Cost(1.0, 1.0)
@@ -266,7 +267,7 @@ def test_every_way_of_timing_a_call_must_meet_the_goal(alone: float, met: bool) 
 @pytest.mark.parametrize(("rest", "met"), [(1.0, True), (1.1, False)])
 def test_recording_is_held_against_its_share(rest: float, met: bool) -> None:
     values = {watched.MEASURING: 8.0, watched.KERNELS: 1.0, watched.REST: rest, recording.WALL: 9.0 + rest}
-    assert goals_of("record", values) == [("recording", f"{900 / (9 + rest):.1f} %", met)]
+    assert goals_of("record", values) == [("recording", f"{900 / (9 + rest):.1f}\u00a0%", met)]
 
 
 @pytest.mark.parametrize(("power", "met"), [(1.04, True), (1.06, False)])

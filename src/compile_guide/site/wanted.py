@@ -11,6 +11,7 @@ from compile_guide.bench.harness import BARE
 from compile_guide.bench.recording import WALL
 from compile_guide.bench.scale import RECORDS, SCRIPTS, exponent, kind
 from compile_guide.bench.watched import KERNELS, MEASURING
+from compile_guide.site.benched import percent
 from compile_guide.site.wording import APART
 from compile_guide.timing import format_bytes
 
@@ -61,7 +62,7 @@ def _builds(part: Part) -> Iterator[Row]:
 def _record(part: Part) -> Iterator[Row]:
     share = (part.median(MEASURING) + part.median(KERNELS)) / part.median(WALL)
     wanted = f"at least {100 * MEASURED:.0f} % of the time in measuring and the compiler that MLX calls"
-    yield "recording", wanted, f"{100 * share:.1f} %", share >= MEASURED
+    yield "recording", wanted, percent(share, tenths=True), share >= MEASURED
 
 
 def _scale(part: Part) -> Iterator[Row]:
