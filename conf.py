@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "docs"), str(ROOT)]
 
-from compile_guide import __version__  # noqa: E402  the line above makes it importable
-from compile_guide.site.gallery import gallery_conf  # noqa: E402
-from compile_guide.site.inventories import mapping  # noqa: E402
+from _ext.inventories import mapping  # noqa: E402
+
+from compile_guide import __version__
+from compile_guide.sphinxext.gallery import gallery_conf  # noqa: E402
 
 project = "MLX Compile Guide"
 author = "MLX Compile Guide contributors"
@@ -27,8 +28,8 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_llms_txt",
-    "compile_guide.site.graphs",
-    "compile_guide.site",  # after sphinx_gallery, whose work it prepares and mends
+    "_ext.graphs",
+    "compile_guide.sphinxext",  # after sphinx_gallery, whose work it prepares and mends
 ]
 exclude_patterns = ["_templates", "gallery/backreferences", "records"]
 nitpicky = True

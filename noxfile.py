@@ -30,7 +30,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
 
 from compile_guide import elsewhere
-from compile_guide.needs import compiler_fault, gpu_fault, shellcheck
+from compile_guide._prerequisites import compiler_fault, gpu_fault, shellcheck
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -283,7 +283,7 @@ def reproduce(session: nox.Session) -> None:
     """Build the site twice, in two folders and environments; fail unless every file is the same."""
     chosen = parse(session.posargs)
     python = environment(session, chosen.mlx, "docs")
-    session.run(python, "-m", "compile_guide.reproduce", "--record", record_to_show(chosen.mlx))
+    session.run(python, "-m", "reproduce", "--record", record_to_show(chosen.mlx))
 
 
 @command
@@ -314,7 +314,7 @@ def claims(session: nox.Session) -> None:
 def history(session: nox.Session) -> None:
     """Check the statements on older releases of MLX too (needs an index, takes long)."""
     chosen = parse(session.posargs, passes_on=True)
-    session.run(environment(session, chosen.mlx), "-m", "compile_guide.history", *chosen.rest)
+    session.run(environment(session, chosen.mlx), "-m", "compile_guide.ledger.history", *chosen.rest)
 
 
 @command
@@ -322,7 +322,7 @@ def bench(session: nox.Session) -> None:
     """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
     chosen = parse(session.posargs, passes_on=True)
     need_tools(chosen.mlx)
-    session.run(environment(session, chosen.mlx, "bench"), "-m", "compile_guide.bench", *chosen.rest)
+    session.run(environment(session, chosen.mlx, "bench"), "-m", "benchmarks", *chosen.rest)
 
 
 @command

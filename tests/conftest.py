@@ -13,7 +13,7 @@ import quick_compiler
 from hypothesis import HealthCheck, settings
 from promises import pytest_addoption, pytest_configure  # noqa: F401 - hooks
 
-from compile_guide import record
+from compile_guide.records import schema as record
 
 # How quickly this machine makes and checks an input says nothing about the code: the tests share its cores.
 settings.register_profile("guide", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,6 +13,8 @@ they are left out. Fences of ``console``, ``bash`` and the like aren't run.
 
 from __future__ import annotations
 
+from guide import ROOT
+
 import json
 import re
 import sys
@@ -21,12 +23,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from _ext import graphs
 from quick_compiler import with_quick_compiler
 
-from compile_guide import process
-from compile_guide.site import graphs
+from compile_guide import _process as process
 
-ROOT = Path(__file__).parents[1]
 LIMIT_S = 240.0
 NOT_RUN = {"bash", "console", "ini", "json", "rst", "sh", "toml"}
 OUTPUTS = {"text", "{graph}", "{comparison}"}

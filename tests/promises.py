@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from compile_guide.machine import chip, operating_system
+from compile_guide.recorder.machine import chip, operating_system
 
 ROW = re.compile(r"^(?!#|\|)(.+) \| (test_\w+\.py::test_\w+)$", re.MULTILINE)
 PACKAGES = ("mlx", "sphinx", "sphinx-gallery", "pytest")

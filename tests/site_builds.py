@@ -13,18 +13,18 @@ from sphinx.application import Sphinx
 from sphinx.util.console import strip_colors
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from compile_guide import record
-from compile_guide.record import Record
+from compile_guide.records import schema as record
+from compile_guide.records.schema import Record
 
 CONF = """
-extensions = ["myst_parser", {more}"compile_guide.site"]
+extensions = ["myst_parser", {more}"compile_guide.sphinxext"]
 html_theme = "basic"
 html_copy_source = False
 templates_path, html_static_path = [], []  # else sphinx-gallery adds to Sphinx's own lists
 {settings}
 """
 GALLERY = """
-from compile_guide.site.gallery import gallery_conf
+from compile_guide.sphinxext.gallery import gallery_conf
 sphinx_gallery_conf = gallery_conf(("one",))
 """
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from guide import ROOT
+
 import shutil
 from pathlib import Path
 
 import fork_server
 from conftest import make_entry, make_record
+from reproduce import SPHINX
 from site_builds import write
 
-from compile_guide import record
-from compile_guide.reproduce import SPHINX
+from compile_guide.records import schema as record
 
-ROOT = Path(__file__).resolve().parent.parent
 FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
 EXAMPLE = '''"""
 An example

@@ -14,8 +14,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compile_guide import claims, copying, ledger, lock, machine, observations, reading, record, recorder
-from compile_guide.progress import display
+from compile_guide import _lock as lock
+from compile_guide import examples as copying
+from compile_guide.ledger.runner import claims
+from compile_guide.ledger.runner import runner as ledger
+from compile_guide.ledger.runner import tables as observations
+from compile_guide.recorder.measure import machine
+from compile_guide.recorder.measure import measure as recorder
+from compile_guide.recorder.progress import display
+from compile_guide.records import commands as reading
+from compile_guide.records import schema as record
 from compile_guide.timing import check_compiling, format_bytes, format_rate
 
 RECORDS, EXPECTED = Path("docs/records"), Path("docs/expected")

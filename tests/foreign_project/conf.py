@@ -1,6 +1,6 @@
 """Settings of a project that isn't MLX Compile Guide: ``sphinx-build -c . docs build/html``."""
 
-from compile_guide.site.gallery import gallery_conf
+from compile_guide.sphinxext.gallery import gallery_conf
 
 project = "Loudness"
 author = copyright = "The authors of Loudness"
@@ -8,7 +8,7 @@ author = copyright = "The authors of Loudness"
 extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "compile_guide.site",  # after sphinx_gallery, whose work it prepares and mends
+    "compile_guide.sphinxext",  # after sphinx_gallery, whose work it prepares and mends
 ]
 exclude_patterns = ["gallery/backreferences", "records"]
 html_theme = "furo"

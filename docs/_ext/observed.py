@@ -1,0 +1,224 @@
+"""Directives for what was observed beside timings: support tables, error messages, and verdicts by MLX version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from claims._errors import ENTRIES
+from claims._errors._entry import Entry
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from compile_guide.ledger.claims import all_claims
+from compile_guide.ledger.history import History, HistoryError, Turn, Version, load, turns
+from compile_guide.records.schema import Message, Record
+from compile_guide.sphinxext.machine_tabs import alike, in_order, machine_name, machines_cell, versions
+from compile_guide.sphinxext.machines import RecordsDirective
+from compile_guide.sphinxext.nodes import Cell, folded, literal_block, note, paragraph, place_link, table, text, warn
+from compile_guide.sphinxext.text import VERDICTS
+
+MARKS = {True: "✓", False: "✗", None: "?"}
+OUTCOMES = {
+    "right": "✓ right",
+    "throws at the first call": "! throws at the first call",
+    "throws on the second size": "! throws on the second size",
+    "silently wrong": "✗ silently wrong",
+    "ends the process": "✗ ends the process",
+}
+
+
+def verdict_text(holds: bool | None) -> nodes.inline:
+    """Return a verdict as the ledger shows it."""
+    word, mark = VERDICTS[holds]
+    return text(mark, "claim", f"claim-{word}")
+
+
+class ShapelessSupport(RecordsDirective):
+    """``shapeless-support``: what each function does when the second size differs, on the machines that saw it alike."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table for each outcome, the one of this site's record first."""
+        made: list[nodes.Node] = []
+        for group, support in alike(in_order(self.shelf()), lambda record: record.tables.support or None):
+            rows: list[list[Cell]] = [
+                [nodes.literal(row.code, row.code), self._outcome(row.smaller), self._outcome(row.larger)]
+                for row in support
+            ]
+            names = paragraph("; ".join(map(machine_name, group)), f": {len(rows)} functions")
+            parts: list[nodes.Node] = [table(["Function of x", "Then a smaller size", "Then a larger size"], rows)]
+            parts += [folded("What each size did", *self._details(group[0]))]
+            # beside the first table, which is this site's, the others are for comparing
+            made += [names, *parts] if not made else [folded(names.astext(), *parts)]
+        return made
+
+    @staticmethod
+    def _outcome(outcome: str) -> nodes.inline:
+        kind = (
+            "holds" if outcome == "right" else "fails" if outcome in ("silently wrong", "ends the process") else "open"
+        )
+        return text(OUTCOMES.get(outcome, outcome), "claim", f"claim-{kind}")
+
+    @staticmethod
+    def _details(record: Record) -> list[nodes.Node]:
+        listed = nodes.bullet_list()
+        for row in record.tables.support:
+            if (row.smaller, row.larger) != ("right", "right"):
+                listed += nodes.list_item("", paragraph(nodes.literal(row.code, row.code), ": ", "; ".join(row.seen)))
+        return [listed]
+
+
+class AlreadyCompiled(RecordsDirective):
+    """``already-compiled``: which functions and layers of ``mlx.nn`` are compiled, for the record shown."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table of functions and one of layers."""
+        shown = self.shelf().shown
+        if shown is None or not shown.tables.ready:
+            return []
+        functions = [r for r in shown.tables.ready if r.kind == "function"]
+        compiled, plain = ([r for r in functions if r.compiled is which] for which in (True, False))
+        words = {True: "yes", False: "no", None: "can't be observed"}
+        rows: list[list[Cell]] = [[_nn(r.name), words[r.shapeless]] for r in compiled]
+        layers: list[list[Cell]] = [
+            [_nn(r.name), ", ".join(r.through)] for r in shown.tables.ready if r.kind == "layer"
+        ]
+        plain_names = ", ".join(r.name for r in plain)
+        return [
+            paragraph(f"MLX {shown.machine.mlx} has {len(compiled)} compiled functions in mlx.nn."),
+            table(["Function", "Compiled with shapeless=True"], rows, caption="Functions that are compiled already"),
+            table(["Layer", "Compiled function that it uses"], layers, caption="Layers that use a compiled function"),
+            paragraph(f"Functions of mlx.nn that are not compiled: {plain_names}."),
+        ]
+
+
+def _nn(name: str) -> nodes.literal:
+    return nodes.literal(f"nn.{name}", f"nn.{name}")
+
+
+class ErrorCatalogue(RecordsDirective):
+    """``error-catalogue``: a section for each message that MLX raised, with code, reason and fix."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections, in the order of the entries."""
+        found = self.shelf()
+        return [self._entry(entry, tuple(in_order(found)), found.shown) for entry in ENTRIES]
+
+    def _entry(self, entry: Entry, records: tuple[Record, ...], shown: Record | None) -> nodes.section:
+        place = f"error-{entry.id}"
+        note(self.env).places.add(place)
+        said = _message(shown, entry.id)
+        heading = f"{said.type}: {_first_words(said.message)}" if said else entry.title
+        section = nodes.section("", nodes.title(heading, heading), ids=[place], classes=["error-entry"])
+        if said:
+            section += paragraph(nodes.strong(entry.title, entry.title))
+            section += literal_block(f"{said.type}: {said.message}".rstrip(": "), "text")
+        section += [
+            paragraph("Code that raises it:"),
+            literal_block(entry.code.strip(), "python"),
+            paragraph(entry.why),
+        ]
+        section += [paragraph("Instead:"), literal_block(entry.fix.strip(), "python")]
+        section += self._seen(entry, records)
+        self.state.document.note_explicit_target(section)
+        return section
+
+    @staticmethod
+    def _seen(entry: Entry, records: tuple[Record, ...]) -> list[nodes.Node]:
+        rows: list[list[Cell]] = []
+        for group, said in alike(records, lambda record: _message(record, entry.id)):
+            cured = "✓ runs" if said.fixed else "✗ does not run"
+            raised = f"{said.type}: {said.message}".rstrip(": ") if said.type else "nothing"
+            rows.append([machines_cell(group), versions(group), raised, cured])
+        return [folded("Seen on", table(["Machine", "MLX", "Raised", "The fix"], rows))] if rows else []
+
+
+def _message(record: Record | None, id: str) -> Message | None:
+    return next((m for m in (record.tables.messages if record else ()) if m.id == id), None)
+
+
+def _first_words(message: str) -> str:
+    """Return a message's first sentence, short enough for a heading."""
+    first = message.partition("\n")[0].partition(". ")[0]
+    return first if len(first) <= 120 else first[:117].rpartition(" ")[0] + " …"
+
+
+class VersionHistory(SphinxDirective):
+    """``version-history``: claims whose verdict changed between MLX releases, in words and as a table."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the tables, or nothing but a warning when the file can't be read."""
+        file = Path(self.env.srcdir) / "history.json"
+        self.env.note_dependency(str(file))
+        try:
+            history = load(file)
+        except (OSError, HistoryError) as error:
+            warn(str(error), "history", self.get_location())
+            return []
+        able = [version for version in history.versions if version.status == "ok"]
+        changed = {turn.claim for turn in turns(history)}
+        same = sorted({id for version in able for id in version.verdicts} - changed)
+        return [
+            paragraph(_extent(history, able)),
+            *self._not_run(history),
+            *self._in_words(turns(history)),
+            *([self._grid(sorted(changed), able)] if changed else []),
+            *([folded("Claims whose verdict never changed", *_unchanged(same, able))] if same else []),
+        ]
+
+    @staticmethod
+    def _not_run(history: History) -> list[nodes.Node]:
+        failed = [version for version in history.versions if version.status != "ok"]
+        rows: list[list[Cell]] = [[version.mlx, version.python, version.status] for version in failed]
+        return [table(["MLX", "Python", "Why it could not be run"], rows)] if rows else []
+
+    def _in_words(self, found: Sequence[Turn]) -> list[nodes.Node]:
+        """One section a release: what is different from the release on which the claim was asked before it."""
+        made: list[nodes.Node] = []
+        for release in dict.fromkeys(turn.release for turn in found):
+            title, listed = f"MLX {release}", nodes.bullet_list()
+            section = nodes.section("", nodes.title(title, title), ids=[f"mlx-{release.replace('.', '-')}"])
+            listed += [nodes.list_item("", self._turn(turn)) for turn in found if turn.release == release]
+            section += listed
+            self.state.document.note_explicit_target(section)
+            made.append(section)
+        return made
+
+    @staticmethod
+    def _turn(turn: Turn) -> nodes.paragraph:
+        claim = all_claims().get(turn.claim)
+        statement = claim.statement if claim else turn.claim
+        link = place_link("", "", text(statement), key=f"claim-{turn.claim}")
+        before, after = (f"“{seen.rstrip('.')}”" for seen in (turn.before, turn.after))
+        return paragraph(link, " ", verdict_text(turn.holds), f" {turn.last}: {before}. {turn.release}: {after}.")
+
+    @staticmethod
+    def _grid(ids: list[str], able: list[Version]) -> nodes.table:
+        """Return the verdicts on some claims, with the releases on which one of them was asked."""
+        able = [version for version in able if version.verdicts.keys() & set(ids)]
+        rows: list[list[Cell]] = []
+        for id in ids:
+            marks = [MARKS[v.verdicts[id][0]] if id in v.verdicts else "" for v in able]
+            rows.append([_to_claim(id), *marks])
+        return table(["Claim", *(version.mlx for version in able)], rows, caption="Claims whose verdict changed")
+
+
+def _extent(history: History, able: Sequence[Version]) -> str:
+    most = max((len(version.verdicts) for version in able), default=0)
+    whole = sum(len(version.verdicts) == most for version in able)
+    said = f"{most} claims on {whole} releases of MLX, {history.platform}"
+    return f"{said}, and single claims on {len(able) - whole} more." if len(able) > whole else f"{said}."
+
+
+def _unchanged(ids: list[str], able: list[Version]) -> list[nodes.Node]:
+    """Return the claims of each verdict in a paragraph of their own: a table would repeat a mark for each release."""
+    made: list[nodes.Node] = []
+    for holds in MARKS:
+        alike = [id for id in ids if next(v.verdicts[id][0] for v in able if id in v.verdicts) is holds]
+        links = [part for id in alike for part in (", ", _to_claim(id))][1:]
+        made += [paragraph(verdict_text(holds), ", on each release tried: ", *links, ".")] if alike else []
+    return made
+
+
+def _to_claim(id: str) -> place_link:
+    return place_link("", "", text(id), key=f"claim-{id}")

@@ -1,0 +1,240 @@
+"""Comparisons on pages: a table a machine, all machines side by side, and the large numbers of the start page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+
+from compile_guide.records.record_set import Shelf
+from compile_guide.records.schema import Entry, Record
+from compile_guide.sphinxext.charts import Row, chart
+from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, machine_name, switch
+from compile_guide.sphinxext.machines import RecordsDirective
+from compile_guide.sphinxext.nodes import Cell, folded, page_link, paragraph, place_link, table, text, warn
+from compile_guide.sphinxext.roles import generated
+from compile_guide.sphinxext.text import MEASURED, NOTHING, Unit, processor, share
+from compile_guide.timing import UNMEASURED, Comparison, format_count
+
+COLUMNS = ("Baseline", "Candidate", "Speed-up", "First call", "Pays back after (calls)", "Share of copy")
+ABSENT = "not measured on this machine"
+APPLE = "No Apple-silicon machine has recorded this yet."
+
+
+def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
+    """Return the ratio with its interval in a lighter tone; ``best`` is marked by a triangle and weight."""
+    if not comparison.runs and comparison.slow_call_s is None:
+        return paragraph(text(comparison.note, "in-words"), classes=["ratio-cell"])
+    said, _, interval = MEASURED["ratio"](comparison).partition(" (")
+    number = nodes.strong("", f"▲ {said}") if best else text(said, "ratio" if "×" in said else "in-words")
+    return paragraph(number, *([text(f" ({interval}", "interval")] if interval else []), classes=["ratio-cell"])
+
+
+def pays(comparison: Comparison) -> str:
+    """Return the calls after which compiling has paid, for a column that is headed so."""
+    if comparison.ratio is None:
+        return NOTHING
+    return "never" if comparison.break_even is None else format_count(comparison.break_even)
+
+
+def built(comparison: Comparison) -> list[nodes.Node]:
+    """Return how many kernel files the first call wrote, where that was counted."""
+    count = comparison.kernels_built
+    if count is None:
+        return []
+    return [text(f" {count or 'no'} kernel{'' if count == 1 else 's'}", "interval")]
+
+
+def measures(comparisons: Sequence[Comparison], first: Sequence[Sequence[Cell]], header: Sequence[str]) -> nodes.table:
+    """Return a table with the measured columns behind the ``first`` cells of each row; times share a unit."""
+    plain = Unit.of(s for c in comparisons for s in (c.baseline_s, c.candidate_s))
+    once = Unit.of(c.first_call_s for c in comparisons)
+    shares = any(c.candidate_share is not None for c in comparisons)
+    names = [plain.header("Baseline"), plain.header("Candidate"), "Speed-up", once.header("First call"), COLUMNS[4]]
+    names += ["Share of copy"] if shares else []
+    best = best_of(comparisons)
+    rows: list[list[Cell]] = []
+    for cells, c in zip(first, comparisons, strict=True):
+        times = [
+            _time(c, seconds, plain, other)
+            for seconds, other in ((c.baseline_s, c.candidate_s), (c.candidate_s, c.baseline_s))
+        ]
+        call = paragraph(once.say(c.first_call_s), *built(c))
+        row = [*cells, *times, ratio_cell(c, c is best), call, pays(c)]
+        rows.append([*row, share(c.candidate_share)] if shares else row)
+    return table([*header, *names], rows, numbers=("MLX", *names))
+
+
+def best_of(comparisons: Sequence[Comparison]) -> Comparison | None:
+    """Return the one with the largest speed-up of three or more, if it is one."""
+    ratios = [c for c in comparisons if c.ratio is not None and c.differs and c.ratio > 1]
+    return max(ratios, key=lambda c: c.ratio or 0) if len(comparisons) > 2 and ratios else None
+
+
+def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: float | None) -> Cell:
+    """Return a time; the shorter of two that differ measurably is bold."""
+    if seconds is None and comparison.slow_call_s is not None:
+        return NOTHING
+    said = unit.say(seconds, comparison.spread)
+    faster = comparison.differs and seconds is not None and other is not None and seconds < other
+    return nodes.strong("", said) if faster else said
+
+
+def lacking(names: Sequence[str], shelf: Shelf, examples: Path) -> dict[str, Comparison]:
+    """Return what stands for comparisons that the record shown lacks: only a note that it does."""
+    anywhere = {name for name in names if any(name in record.by_name for record in shelf.records)}
+    words = {name: UNMEASURED if shelf.unmeasured(name, examples) else ABSENT for name in names}
+    return {name: Comparison(name, note=word) for name, word in words.items() if name in anywhere or word == UNMEASURED}
+
+
+def by_machine(names: Sequence[str], shelf: Shelf, examples: Path) -> list[Panel]:
+    """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
+    panels: list[Panel] = []
+    for record in in_order(shelf):
+        known = {name: record.by_name[name].comparison() for name in names if name in record.by_name}
+        if record is shelf.shown:
+            known = lacking(names, shelf, examples) | known
+        found = [known[name] for name in names if name in known]
+        if found:
+            cells = [[nodes.literal(c.name, c.name)] for c in found]
+            panels.append((record, [measures(found, cells, ["Comparison"])]))
+    return panels
+
+
+def facts_by_machine(name: str, shelf: Shelf, examples: Path) -> list[Panel]:
+    """Return a panel for each machine that has the comparison, with all there is to say of it."""
+    panels: list[Panel] = []
+    for record in in_order(shelf):
+        if found := record.by_name.get(name):
+            panels.append((record, [_named(name), facts_table(found.comparison())]))
+    if panels and shelf.shown and panels[0][0] is not shelf.shown:
+        words = lacking([name], shelf, examples)[name].note
+        panels.insert(0, (shelf.shown, [_named(name), paragraph(f"{words.capitalize()}.")]))
+    return panels
+
+
+def _named(name: str) -> nodes.paragraph:
+    return paragraph(nodes.literal(name, name), classes=["guide-caption"])
+
+
+def facts_table(comparison: Comparison) -> nodes.table:
+    """Return what a comparison says of itself, a line each."""
+    rows: list[list[Cell]] = [
+        [label, ratio_cell(comparison) if label == "speed-up" else said] for label, said in comparison.facts()
+    ]
+    made = table((), rows)
+    made["classes"].append("guide-comparison")
+    for spec in list(made.findall(nodes.colspec))[:1]:
+        spec["stub"] = 1  # a column of row headers
+    return made
+
+
+def side_by_side(name: str, shelf: Shelf) -> nodes.Element | None:
+    """Return one comparison on every machine, chart and table, folded; None when a single machine has it."""
+    found = [(record, entry) for record in in_order(shelf) if (entry := record.by_name.get(name))]
+    if len(found) < 2:
+        return None
+    compared = [(record, entry.comparison()) for record, entry in found]
+    rows = [
+        Row(_label(r, found), r.machine.backend, c.ratio, c.interval, r is shelf.shown)
+        for r, c in compared
+        if c.ratio is not None
+    ]
+    cells: list[list[Cell]] = [[_machine(r, shelf), r.machine.mlx] for r, _ in compared]
+    parts: list[nodes.Node] = [nodes.container("", chart(name, rows), classes=["guide-scroll"])] if rows else []
+    parts.append(measures([c for _, c in compared], cells, ["Machine", "MLX"]))
+    if not any(record.machine.backend == "metal" for record, _ in found):
+        parts.append(
+            paragraph(f"{APPLE} ", place_link("", "", text("What others have reported"), key="apple-silicon-records"))
+        )
+    return folded(f"{name} on {len(found)} machines", *parts)
+
+
+def _label(record: Record, found: Sequence[tuple[Record, Entry]]) -> str:
+    """Return the machine's name, with its MLX where another record has the same name."""
+    name = processor(record.machine)
+    return machine_name(record) if sum(processor(r.machine) == name for r, _ in found) > 1 else name
+
+
+def _machine(record: Record, shelf: Shelf) -> nodes.paragraph:
+    link = machine_link(record)
+    return paragraph(nodes.strong("", "", link), " (this page)") if record is shelf.shown else paragraph(link)
+
+
+class ComparisonTable(RecordsDirective):
+    """``comparison``: the comparisons named, a table a machine, and each on all machines side by side.
+
+    ``:elsewhere:`` is for comparisons that not every machine can make: where no record has one, a line says so.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar[dict[str, Any]] = {"caption": directives.unchanged, "elsewhere": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the tables; names that no record has are warned of."""
+        names, shelf = self.arguments[0].split(), self.shelf()
+        examples = generated(self.env, self.config)
+        known = {entry.name for record in shelf.records for entry in record.comparisons}
+        for name in names:
+            if name not in known and "elsewhere" not in self.options and not shelf.unmeasured(name, examples):
+                warn(f"no record has a comparison {name!r}", "name", self.get_location())
+        panels = by_machine(names, shelf, examples) if known & set(names) or "elsewhere" not in self.options else []
+        if not panels:
+            nobody = paragraph("No machine with a record here can make this comparison.")
+            return [nobody] if "elsewhere" in self.options else []
+        caption = [paragraph(self.options["caption"], classes=["guide-caption"])] if "caption" in self.options else []
+        more = [side for name in names if (side := side_by_side(name, shelf))]
+        return [nodes.container("", *caption, switch(panels), *more, classes=["guide-comparisons"])]
+
+
+class Headline(RecordsDirective):
+    """``headline``: a few large numbers. A line is ``name [name …] | what it is | page of the example``.
+
+    Of several names the first counts that could be compared on this machine.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return a panel of tiles for each machine that has them all; a line that this site's record lacks is warned of."""
+        shelf = self.shelf()
+        lines = [[part.strip() for part in f"{line}||".split("|")[:3]] for line in self.content if line.strip()]
+        panels: list[Panel] = []
+        for record in in_order(shelf):
+            tiles = self._tiles(record, lines, shelf)
+            if tiles and (len(tiles) == len(lines) or record is shelf.shown):
+                panels.append((record, [nodes.container("", *tiles, classes=["headline"])]))
+        return [switch(panels, titled=False, classes=["guide-quiet"])] if panels else []
+
+    def _tiles(self, record: Record, lines: list[list[str]], shelf: Shelf) -> list[nodes.Node]:
+        known = record.by_name
+        tiles: list[nodes.Node] = []
+        for names, label, page in lines:
+            found = [known[name].comparison() for name in names.split() if name in known]
+            yet = [name for name in names.split() if shelf.unmeasured(name, generated(self.env, self.config))]
+            if found:
+                tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
+            elif record is shelf.shown and yet:
+                tiles.append(self._tile(None, label, page))
+            elif record is shelf.shown:
+                warn(f"this site's record has no comparison {names!r}", "name", self.get_location())
+        return tiles
+
+    @staticmethod
+    def _tile(comparison: Comparison | None, label: str, page: str) -> nodes.container:
+        what: nodes.Node = text(label)
+        if page:
+            what = page_link(page, what)
+        if comparison is None:
+            missing = paragraph(text(UNMEASURED, "measured", "in-words", "unmeasured"))
+            return nodes.container("", missing, paragraph(what), classes=["tile"])
+        said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
+        ratio, _, interval = said["ratio"].partition(" (")
+        size = ["measured"] if "×" in ratio else ["measured", "in-words"]
+        number = paragraph(text(ratio, *size), *([text(f" ({interval}", "measured", "interval")] if interval else []))
+        times = paragraph(f"{said['baseline']} → {said['candidate']} a call", classes=["times"])
+        return nodes.container("", number, paragraph(what), times, classes=["tile"])

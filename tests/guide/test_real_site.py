@@ -1,0 +1,115 @@
+"""The real site, built from the committed record, without one warning; and edited, which must be quick."""
+
+from __future__ import annotations
+
+from guide import ROOT
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from quick_compiler import with_quick_compiler
+
+from guide import all_claims
+from compile_guide.recorder.machine import backend
+from compile_guide.recorder.measure import measure as recorder
+
+NEEDED = ("conf.py", "CHANGELOG.md", "docs", "gallery", "src", "pyproject.toml")
+
+
+def sphinx(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build as ``nox -s render`` does."""
+    records = [json.loads(file.read_bytes()) for file in (folder / "docs" / "records").glob("*.json")]
+    shown = max(records, key=lambda one: (one["machine"]["backend"] == backend(), one["created"]))["id"]
+    argv = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-c",
+        ".",
+        "docs",
+        "build/html",
+        "-d",
+        "build/doctrees",
+        "-n",
+        "-W",
+        "--keep-going",
+    ]
+    argv += ["-D", f"compile_guide_record={shown}"]
+    env = {**os.environ, "PYTHONPATH": str(folder / "src"), "PATH": with_quick_compiler()}
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A copy of the tree, so that a build of the tests disturbs nobody's, and what Sphinx said of it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in NEEDED:
+        ignore = shutil.ignore_patterns("__pycache__")
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name, **({"ignore": ignore} if (ROOT / name).is_dir() else {}))  # type: ignore[operator]
+    shutil.rmtree(folder / "docs" / "gallery", ignore_errors=True)
+    return folder, sphinx(folder)
+
+
+@pytest.mark.timeout(900)
+def test_the_site_builds_from_the_committed_record_without_a_warning(
+    checkout: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, ended = checkout
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "WARNING" not in ended.stderr
+    for name in recorder.find_examples(folder / "gallery"):
+        assert (folder / "build" / "html" / "gallery" / name.parent.name / f"{name.stem}.html").is_file()
+
+
+def test_every_claim_has_its_place_on_the_ledger(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    root = checkout[0] / "build" / "html"
+    index = (root / "claims.html").read_text(encoding="utf-8")
+    entries = {page: page.read_text(encoding="utf-8") for page in (root / "claims").glob("*.html")}
+    for id, claim in all_claims().items():
+        page = f"claims/{claim.topic.replace('_', '-')}.html"
+        assert f'id="claim-{id}"' in index and f'href="{page}#claim-{id}"' in index
+        assert f'id="claim-{id}"' in entries[root / page]
+    assert "not checked here" not in index
+
+
+def test_every_link_within_the_site_leads_somewhere(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    root = checkout[0] / "build" / "html"
+    places = {page: _places(page) for page in root.rglob("*.html")}
+    lost = []
+    for page in places:
+        for target in re.findall(r'<a [^>]*href="([^"]+)"', page.read_text(encoding="utf-8")):
+            path, _, place = target.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            wanted = (page.parent / path.partition("?")[0]).resolve() if path else page
+            if not wanted.is_file() or (place and place not in places[wanted]):
+                lost.append(f"{page.relative_to(root)}: {target}")
+    assert lost == []
+
+
+def _places(page: Path) -> set[str]:
+    return set(re.findall(r'\bid="([^"]+)"', page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.timeout(300)
+def test_an_edited_page_is_built_again_alone(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = checkout
+    page = folder / "docs" / "use-the-scripts.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\nA sentence added by a test.\n", encoding="utf-8")
+    start = time.perf_counter()
+    ended = sphinx(folder)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "A sentence added by a test." in (folder / "build" / "html" / "use-the-scripts.html").read_text(
+        encoding="utf-8"
+    )
+    assert time.perf_counter() - start < 60  # seconds here; half a minute of slack for a busy machine
+    read = re.search(r"(\d+) added, (\d+) changed", ended.stdout)
+    assert read and read[1] == "0" and int(read[2]) <= 5, read and read[0]

@@ -1,0 +1,70 @@
+"""The head of a page, and the files beside the pages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from _ext.head import schema
+from site_builds import build, put_records, write
+
+LONG = "A sentence with many words says what the page is about, " * 6
+
+
+def head(out: Path, name: str = "index") -> str:
+    return (out / f"{name}.html").read_text(encoding="utf-8").partition("</head>")[0]
+
+
+def test_a_page_is_described_by_its_first_paragraph_cut_behind_a_word(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": f"# T & U\n\n```{{measured-on}}\n```\n\n{LONG}\n"})
+    put_records(tmp_path)
+    text = head(build(tmp_path).out)
+    (said,) = re.findall('<meta name="description" content="(.*?)">', text)
+    assert len(said) <= 160 and said.endswith("…") and said[:-1] in LONG
+    assert f'<meta property="og:description" content="{said}">' in text
+    assert '<meta property="og:title" content="T &amp; U">' in text
+
+
+def test_a_paragraph_with_a_contributed_text_describes_no_page(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"docs/index.md": "# T\n\nIt was made on {machine}`chip` this time.\n\nA paragraph of our own words.\n"},
+    )
+    put_records(tmp_path)
+    assert '<meta name="description" content="A paragraph of our own words.">' in head(build(tmp_path).out)
+
+
+def test_the_policy_lets_the_themes_script_run_by_its_hash_and_no_other(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\nWords.\n"})
+    put_records(tmp_path)
+    page = (build(tmp_path, settings='html_theme = "furo"\n').out / "index.html").read_text(encoding="utf-8")
+    (policy,) = re.findall('http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    inline = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    hashes = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline}
+    assert hashes and hashes == set(re.findall(r"sha256-([^&]+)&#x27;", policy))
+    assert "default-src &#x27;none&#x27;" in policy and "unsafe-eval" not in policy
+
+
+def test_the_map_and_the_page_for_lost_readers_come_with_an_address_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{toctree}\na\n```\n", "docs/a.md": "# A\n"})
+    put_records(tmp_path)
+    out = build(tmp_path).out
+    assert not any((out / name).exists() for name in ("sitemap.xml", "robots.txt", "404.html"))
+    build(tmp_path, html_baseurl="https://guide.example/x")
+    assert re.findall("<loc>(.*?)</loc>", (out / "sitemap.xml").read_text(encoding="utf-8")) == [
+        "https://guide.example/x/a.html", "https://guide.example/x/index.html",
+    ]  # fmt: skip
+    assert "Sitemap: https://guide.example/x/sitemap.xml" in (out / "robots.txt").read_text(encoding="utf-8")
+    assert 'href="https://guide.example/x/search.html"' in (out / "404.html").read_text(encoding="utf-8")
+
+
+def test_records_are_published_as_they_are_and_fit_their_schema(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{record-files}\n```\n"})
+    put_records(tmp_path)
+    site = build(tmp_path)
+    (file,) = (tmp_path / "docs" / "records").glob("*.json")
+    assert (site.out / "records" / file.name).read_bytes() == file.read_bytes()
+    assert f'href="records/{file.name}"' in site.page() and 'href="records/schema.json"' in site.page()
+    assert (site.out / "records" / "schema.json").read_bytes() == schema()

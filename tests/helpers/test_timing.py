@@ -1,0 +1,499 @@
+"""compare(): what it checks, what it measures, what it prints; with real MLX."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import pytest
+from conftest import make_entry, make_record
+
+from compile_guide import timing
+from compile_guide.records import schema as record
+from compile_guide.timing import Comparison, Run, compare
+
+X = mx.ones((1000,))
+
+
+def chain(x: mx.array) -> mx.array:
+    return mx.abs(mx.exp(-x) + 1) * x
+
+
+def run_of(ratios: list[float]) -> Run:
+    return Run(tuple(ratios), (1.0,) * len(ratios), 1.0, 10.0)
+
+
+def test_compare_returns_paired_samples_and_prints_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    result = compare("chain", chain, mx.compile(chain), X, bytes_moved=2 * X.nbytes, budget=0.05)
+    (run,) = result.runs
+    assert len(run.baseline_s) == len(run.candidate_s) >= 3
+    assert all(s > 0 for s in (*run.baseline_s, *run.candidate_s, run.first_candidate_s))
+    assert run.baseline_peak >= X.nbytes
+    assert capsys.readouterr().out == result.describe() + "\n"
+    assert result.candidate_share is not None and result.candidate_share > 0
+
+
+def test_functions_that_return_trees_are_compared_and_evaluated() -> None:
+    def tree(x: mx.array) -> dict[str, Any]:
+        return {"a": [x + 1, (x * 2,)], "n": 3}
+
+    assert compare("tree", tree, mx.compile(tree), X, budget=0.02).runs
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda x: chain(x) + 1e-3, "values that differ by up to 0.001"),
+        (lambda x: chain(x).astype(mx.float16), "mlx.core.float32 (1000,) and mlx.core.float16 (1000,)"),
+        (lambda x: chain(x)[:2], "mlx.core.float32 (1000,) and mlx.core.float32 (2,)"),
+        (lambda x: [chain(x), x], "different numbers of values"),
+    ],
+)
+def test_a_wrong_candidate_is_refused(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match="wrong: ") as caught:
+        compare("wrong", chain, wrong, X, budget=0.02)
+    assert message in str(caught.value)
+
+
+def test_a_malformed_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="comparison name 'Two Words'"):
+        compare("Two Words", chain, chain, X)
+
+
+def test_compiling_switched_off_is_refused() -> None:
+    mx.disable_compile()
+    try:
+        with pytest.raises(RuntimeError, match="compiled functions run uncompiled here"):
+            compare("off", chain, mx.compile(chain), X, budget=0.02)
+        assert compare("plain-against-plain", chain, chain, X, compiled=False, budget=0.02).runs
+    finally:
+        mx.enable_compile()
+
+
+def test_nobody_counts_kernels_where_metal_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    mx.eval(mx.compile(chain)(X))
+    assert timing.kernel_files() != 0
+    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.gpu))
+    assert timing.kernel_files() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX's CPU backend, which needs g++, is the default on Linux alone")
+def test_missing_compiler_is_refused(tmp_path: Path) -> None:
+    code = "from compile_guide.timing import check_compiling; check_compiling()"
+    env = {"PATH": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(timing.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "install a C++ compiler named g++" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX's CPU backend, which needs g++, is the default on Linux alone")
+def test_failing_compiler_is_refused(tmp_path: Path) -> None:
+    fake = tmp_path / "g++"
+    fake.write_text("#!/bin/sh\ncase $* in *-shared*) echo broken >&2; exit 1;; esac\n")
+    fake.chmod(0o755)
+    code = "from compile_guide.timing import check_compiling; check_compiling()"
+    env = {"PATH": f"{tmp_path}:/bin", "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(timing.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "MLX can't build a compiled kernel here; is g++ whole?" in ended.stderr
+
+
+def make_step(compiled: bool) -> Any:
+    mx.random.seed(0)
+    model = nn.Linear(8, 1)
+    optimizer = optim.SGD(learning_rate=0.01, momentum=0.9)
+    optimizer.init(model.trainable_parameters())
+    state = [model.state, optimizer.state]
+    x, y = mx.ones((4, 8)), mx.ones((4, 1))
+    loss_and_grad = nn.value_and_grad(model, lambda m, a, b: mx.mean((m(a) - b) ** 2))
+
+    def step() -> mx.array:
+        loss, grads = loss_and_grad(model, x, y)
+        optimizer.update(model, grads)
+        return loss
+
+    run = mx.compile(step, inputs=state, outputs=state) if compiled else step
+    return lambda: [run(), model.state, optimizer.state]
+
+
+def test_steps_with_state_get_fresh_state_on_each_side() -> None:
+    result = compare("step", lambda: make_step(False), lambda: make_step(True), fresh=True, budget=0.05)
+    assert result.runs
+
+
+def test_a_step_that_learns_otherwise_is_refused() -> None:
+    with pytest.raises(ValueError, match="stale: value 0 differs"):
+        compare(
+            "stale",
+            lambda: make_step(False),
+            lambda: lambda: [mx.array(2.0), *make_step(False)()[1:]],
+            fresh=True,
+            budget=0.05,
+        )
+
+
+def test_a_compiled_baseline_is_noted() -> None:
+    note = compare("twice", nn.gelu, mx.compile(nn.gelu), X, budget=0.02).note
+    assert note == "the baseline is a compiled function too"
+
+
+def test_a_gradient_as_baseline_is_not_taken_for_a_compiled_function() -> None:
+    slope = mx.grad(lambda x: chain(x).sum())
+    assert compare("slope", slope, mx.compile(slope), X, budget=0.02).note == ""
+
+
+def test_a_call_slower_than_the_cap_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "HARD_CAP", 1e-9)
+    result = compare("slow", chain, mx.compile(chain), X)
+    assert result.runs == () and result.slow_call_s is not None
+    assert result.facts() == [("result", f"one call takes {timing.format_time(result.slow_call_s)} here, not compared")]
+
+
+def test_a_first_call_that_is_slow_because_it_builds_does_not_count_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def builds_first(x: mx.array) -> mx.array:
+        calls.append(1)
+        time.sleep(0.2 if len(calls) == 1 else 0)
+        return chain(x)
+
+    monkeypatch.setattr(timing, "HARD_CAP", 0.3)
+    assert compare("builds", builds_first, mx.compile(chain), X, budget=0.02).runs
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Metal keeps no kernels as files")
+def test_a_first_call_says_whether_it_wrote_kernels(tmp_path: Path) -> None:
+    code = (
+        "import mlx.core as mx\n"
+        "from compile_guide.timing import compare\n"
+        "def chain(x):\n    return mx.exp(x) * 2 + 1\n"
+        "first = compare('first', chain, mx.compile(chain), mx.ones(8), budget=0.01)\n"
+        "second = compare('second', chain, mx.compile(lambda x: chain(x)), mx.ones(9), budget=0.01)\n"
+        "print(first.kernels_built, second.kernels_built)\n"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1 0"
+    assert "(wrote 1 kernel file)" in done.stdout and "(wrote no kernel files)" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX's CPU backend, which needs g++, is the default on Linux alone")
+@pytest.mark.parametrize("number", range(4))
+def test_kernels_are_counted_where_mlx_puts_them(tmp_path: Path, number: int) -> None:
+    names = ("TMPDIR", "TMP", "TEMP", "TEMPDIR")
+    code = (
+        "import mlx.core as mx\n"
+        "from compile_guide.timing import kernel_files\n"
+        "mx.set_default_device(mx.cpu)\n"
+        "mx.eval(mx.compile(lambda x: mx.exp(x) * 2)(mx.ones(3)))\n"
+        "print(kernel_files())\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in names}
+    for name in names[number:]:  # the first that is named counts
+        (tmp_path / name).mkdir()
+        env[name] = str(tmp_path / name)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert len(list((tmp_path / names[number]).rglob("*.so"))) == 1
+
+
+def test_a_rate_of_what_was_never_measured_is_a_dash() -> None:
+    assert timing.format_per_second(10, timing.unmeasured("new").baseline_s, timing.unmeasured("new").spread) == "—"
+
+
+def test_nothing_is_said_of_kernels_that_could_not_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "temp_folder", lambda: tmp_path)
+    monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path / "none"))
+    result = compare("elsewhere", chain, mx.compile(chain), X, budget=0.01)
+    assert result.kernels_built is None
+    assert result.first_call_words() == ""
+
+
+def test_of_an_older_record_only_the_state_of_the_cache_is_told() -> None:
+    run = timing.Run((1.0,), (1.0,), 1.0, 1.0, cache="empty")
+    assert timing.Comparison("old", (run,)).first_call_words() == "process began with an empty kernel cache"
+
+
+def test_a_call_slower_than_the_budget_still_gets_three_pairs() -> None:
+    assert len(compare("few", chain, mx.compile(chain), X, budget=1e-6).runs[0].ratios) == 3
+
+
+def test_sink_takes_settings_from_its_first_line_and_gets_the_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text('{"budget_s": 1e-6, "cache": "empty"}\n')
+    monkeypatch.setenv(timing.SINK, str(sink))
+    result = compare("chain", chain, mx.compile(chain), X)
+    lines = sink.read_text().splitlines()
+    assert timing.from_dict(json.loads(lines[1])) == result
+    assert len(lines) == 2 and result.runs[0].cache == "empty" and len(result.runs[0].ratios) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_sink_knows_what_an_earlier_process_found_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text('{"slow": {"huge": 7.5}}\n')
+    monkeypatch.setenv(timing.SINK, str(sink))
+    assert compare("huge", chain, mx.compile(chain), X).slow_call_s == 7.5
+
+
+def test_a_script_ends_after_as_many_comparisons_as_its_sink_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text('{"comparisons": 2, "budget_s": 1e-6}\n')
+    monkeypatch.setenv(timing.SINK, str(sink))
+    compare("first", chain, mx.compile(chain), X)
+    with pytest.raises(timing.Done):
+        compare("second", chain, mx.compile(chain), X)
+    assert len(sink.read_text().splitlines()) == 3
+
+
+def test_replay_returns_the_recorded_comparison_and_runs_nothing(
+    record_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    result = compare("gelu", lambda: 1 / 0, lambda: 1 / 0)
+    assert result.interval == (1.9, 2.1) and result.ratio == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_name_that_is_missing_beside_others_of_its_script_is_an_error(
+    record_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/gelu_speedup.py"])
+    with pytest.raises(LookupError, match="has no comparison 'other': record it again"):
+        compare("other", chain, chain)
+
+
+def test_what_this_machine_cannot_compare_is_neither_called_nor_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = compare("other", lambda: 1 / 0, lambda: 1 / 0, available=False)
+    assert capsys.readouterr().out == result.describe() + "\n" == "other\n  result       not on this machine\n"
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text("{}\n")
+    monkeypatch.setenv(timing.SINK, str(sink))
+    compare("other", lambda: 1 / 0, lambda: 1 / 0, available=False)
+    assert sink.read_text() == "{}\n"
+
+
+def test_a_comparison_that_needs_another_machine_has_a_row_that_says_so() -> None:
+    (row,) = timing.table([Comparison("other")]).rows
+    assert row == ("other", "—", "—", "not on this machine", "—", "—")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_replay_of_an_optional_comparison_goes_by_the_record_alone(
+    record_file: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/gelu_speedup.py"])
+    assert compare("gelu", chain, chain, available=here).ratio == 2
+    assert compare("other", chain, chain, available=here) == Comparison("other")
+
+
+@pytest.fixture
+def not_yet(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    """A replayed comparison of a script of which the record has nothing."""
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    monkeypatch.setattr("sys.argv", ["/somewhere/brand_new.py"])
+    return compare("other", lambda: 1 / 0, lambda: 1 / 0, bytes_moved=8)
+
+
+def test_a_script_that_was_never_recorded_says_so_where_its_numbers_would_be(not_yet: Comparison) -> None:
+    assert not not_yet.measured
+    assert not_yet.describe() == "other\n  result       not measured on this machine yet"
+    assert "<td>not measured on this machine yet</td>" in not_yet._repr_html_()
+    assert timing.table([not_yet]).rows == (("other", "—", "—", "not measured on this machine yet", "—", "—"),)
+
+
+def test_numbers_that_are_not_measured_can_be_calculated_with_and_printed(not_yet: Comparison) -> None:
+    low, high = not_yet.interval or (0.0, 0.0)
+    numbers = [not_yet.ratio, low, high, not_yet.baseline_s, not_yet.candidate_s, not_yet.first_call_s]
+    numbers += [not_yet.first_call_warm_s, not_yet.candidate_peak, not_yet.candidate_share, not_yet.spread]
+    assert all(number is not None and math.isnan(2 * number) for number in numbers)
+    assert not_yet.bytes_moved == 8
+    assert not_yet.break_even is None and not_yet.differs is None
+    assert timing.format_rate(not_yet.candidate_bandwidth) == timing.format_bytes(not_yet.baseline_peak) == "—"
+
+
+def test_what_was_measured_says_so() -> None:
+    assert make_entry().comparison().measured and Comparison("slow", slow_call_s=9.0).measured
+
+
+def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(timing.REPLAY, str(record_file))
+    assert compare("gelu", chain, chain).ratio == 2
+    record.save(make_record(make_entry(ratios=(3, 3, 3, 3, 3, 3))), record_file)
+    assert compare("gelu", chain, chain).ratio == 3
+
+
+def test_the_record_keeps_all_that_a_comparison_knows() -> None:
+    entry = make_entry()
+    assert {f.name for f in dataclasses.fields(Run)} == set(entry.runs[0].__struct_fields__)
+    assert {f.name for f in dataclasses.fields(Comparison)} == set(entry.__struct_fields__) - {
+        "example",
+        "others",
+        "throttled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "interval"),
+    [(5, None), (6, (0, 5)), (8, (0, 7)), (9, (1, 7)), (20, (5, 14)), (48, (16, 31))],
+)
+def test_median_interval_takes_the_order_statistics_of_the_sign_test(
+    count: int, interval: tuple[int, int] | None
+) -> None:
+    # Ranks for 95 % from the binomial distribution, as printed in tables of the sign test (1-based 6 and 15 for n = 20).
+    assert timing.median_interval(list(range(count))) == interval
+
+
+def test_the_interval_of_several_processes_ignores_their_pairs() -> None:
+    runs = tuple(run_of([r] * 20) for r in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5))
+    assert Comparison("x", runs).interval == (1.0, 1.5)
+    assert Comparison("x", runs[:5]).interval is None
+
+
+def test_break_even_counts_the_calls_that_pay_for_the_first() -> None:
+    run = Run((2.0,) * 6, (1.0,) * 6, 2.0, 10.0)
+    assert Comparison("x", (run,)).break_even == 9
+    assert Comparison("x", (dataclasses.replace(run, candidate_s=(2.0,) * 6),)).break_even is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "text"),
+    [
+        (1.2345, (1.21, 1.26), "1.23× (1.21–1.26)"),
+        (1.2345, (1.2341, 1.2349), "1.234× (1.234–1.235)"),
+        (4.83, (4.1, 5.6), "4.8× (4.1–5.6)"),
+        (48.3, (41, 56), "48× (41–56)"),
+        (4.83, (4.5, 5.1), "4.8× (4.5–5.1)"),
+        (1.02, (0.98, 1.05), "no measurable difference (0.98–1.05)"),
+        (2.9, (1.3, 7.2), "2.9× (1.3–7.2)"),
+        (0.97, (0.966, 0.998), "0.970× (0.966–0.998)"),
+        (1.007, (1.0004, 1.017), "no measurable difference (1.000–1.017)"),
+        (0.8, None, "about 0.80× (too few samples for an interval)"),
+        (None, None, "not compared"),
+    ],
+)
+def test_a_ratio_is_printed_to_the_digit_its_interval_supports(ratio: float, interval: Any, text: str) -> None:
+    assert timing.format_ratio(ratio, interval) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spread", "text"),
+    [
+        (1.2345, 0.01, "1.23 s"),
+        (1.2345e-3, 0.06, "1.2 ms"),
+        (123.45e-6, 0.06, "120 µs"),
+        (995.1e-6, 0.06, "1.0 ms"),
+        (45e-9, 0.01, "45.0 ns"),
+        (None, 0.1, "—"),
+    ],
+)
+def test_a_time_is_printed_with_its_unit(seconds: float | None, spread: float, text: str) -> None:
+    assert timing.format_time(seconds, spread) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "spread", "text"),
+    [
+        (29, 0.0123456, 0.01, "2,350 /s"),
+        (29, 0.0123456, 0.2, "2,300 /s"),
+        (1, 0.3, 0.01, "3.33 /s"),
+        (999.6, 1, 0.01, "1,000 /s"),
+        (99.96, 1, 0.01, "100 /s"),
+        (29, None, 0.01, "—"),
+    ],
+)
+def test_a_rate_is_rounded_to_the_digits_that_its_spread_supports(
+    count: float, seconds: float | None, spread: float, text: str
+) -> None:
+    assert timing.format_per_second(count, seconds, spread) == text
+
+
+def test_other_quantities_are_printed_plainly() -> None:
+    assert [timing.format_count(n) for n in (7, 99, 123, 64321)] == ["7", "99", "120", "64,000"]
+    assert [timing.format_bytes(n) for n in (12, 4000, 524e6, 2e9)] == ["12 B", "4.00 kB", "524 MB", "2.00 GB"]
+    assert timing.format_rate(123e9) == "120 GB/s"
+
+
+def test_one_call_is_not_calls() -> None:
+    assert [timing.format_calls(n) for n in (1, 2)] == ["1 call", "2 calls"]
+
+
+def test_html_escapes_what_it_shows() -> None:
+    shown = Comparison("x", (run_of([2.0] * 6),), note="<script>")._repr_html_()
+    assert "&lt;script&gt;" in shown and "<script>" not in shown
+    assert "<td>&lt;b&gt;</td>" in timing.Table(("a",), (("<b>",),))._repr_html_()
+
+
+def test_table_has_one_row_a_comparison() -> None:
+    rows = timing.table([Comparison("x", (run_of([2.0] * 6),)), Comparison("y", slow_call_s=9.0)]).rows
+    assert rows[0] == ("x", "2.000 s", "1.000 s", "2.000× (2.000–2.000)", "10.0 s", "9 calls")
+    assert rows[1] == ("y", "—", "—", "not compared", "—", "never")
+
+
+def test_timing_py_works_when_copied_next_to_a_script(tmp_path: Path) -> None:
+    (tmp_path / "timing.py").write_bytes(Path(timing.__file__).read_bytes())
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import mlx.core as mx\nfrom timing import compare\n"
+        "f = lambda x: mx.exp(x) + 1\ncompare('mine', f, mx.compile(f), mx.ones(10), budget=0.02)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", SEARCH, str(script)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("mine\n  speed-up")
+
+
+# Only MLX's own folder and the script's are on the path: nothing else that is installed can be reached.
+SEARCH = f"""
+import sys, runpy
+sys.path[:] = [p for p in sys.path if "site-packages" not in p] + [{str(Path(mx.__file__).parents[1])!r}]
+sys.modules["compile_guide"] = None
+sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("rate", "memory", "largest"),
+    [(1e10, 2**40, 2**28), (1e12, 2**40, 2**32), (4e11, 2**40, 2**30), (1e12, 2**34, 2**30), (1e12, 2**32, 2**28)],
+)
+def test_a_copy_that_is_over_in_a_moment_is_made_larger_while_memory_allows(
+    rate: float, memory: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(timing, "_copy_s", lambda size: sizes.append(size) or 2 * size / rate)
+    monkeypatch.setattr(mx, "device_info", lambda: {"memory_size": memory})
+    assert timing.copy_bandwidth.__wrapped__() == rate
+    assert max(sizes) == largest
+
+
+def test_copy_bandwidth_is_a_rate_that_memory_can_have() -> None:
+    assert 1e8 < timing.copy_bandwidth() < 1e14
+
+
+def test_numbers_beside_arrays_may_differ_in_their_last_bits_and_no_more() -> None:
+    import mlx.core as mx
+
+    timing.check_equal("x", [mx.ones(2), 0.65239000], [mx.ones(2), 0.65239006], 1e-5, 1e-6)
+    with pytest.raises(ValueError, match="value 1 differs"):
+        timing.check_equal("x", [mx.ones(2), 0.6523], [mx.ones(2), 0.6524], 1e-5, 1e-6)

@@ -1,0 +1,217 @@
+"""A build or a recording that is killed anywhere, or that meets a full disk: the next one needs no cleaning by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fork_server import broken_off
+from forked import finish, site, start
+from quick_compiler import with_quick_compiler
+from reproduce import differing
+from test_recorder import GOOD, SRC, gallery
+
+from compile_guide.records import schema as record
+
+KILLS = 26
+"""Those that hit, half of them SIGKILL, half SIGINT; spread over the whole work, each at random in its part."""
+STAGES = 7
+"""How often the disk is full: each time it holds another part of what the build writes."""
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], float]:
+    """The pages of a clean build of each state, and the seconds that a build takes."""
+    folder, pages, took = tmp_path_factory.mktemp("clean"), {}, 0.0
+    for state in ("new", "old", "new"):  # the first build warms up what later ones find in memory
+        shutil.rmtree(folder / state, ignore_errors=True)
+        site(folder / state, state)
+        begun = time.perf_counter()
+        assert finish(folder / state, folder / f"{state}.log") == 0, (folder / f"{state}.log").read_text()
+        pages[state], took = folder / state / "out", time.perf_counter() - begun
+    return pages, took
+
+
+@pytest.mark.timeout(900)
+def test_after_a_kill_anywhere_the_next_build_equals_a_clean_one(
+    tmp_path: Path, clean: tuple[dict[str, Path], float], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("kills of a build", KILLS)
+    pages, took = clean
+    chance, folder, log = random.Random(7), tmp_path / "site", tmp_path / "log"
+    site(folder, "old")
+    assert finish(folder, log) == 0
+    hit = tries = 0
+    while hit < KILLS:
+        tries += 1
+        assert tries < 3 * KILLS
+        state, how = ("new", "old")[tries % 2], (signal.SIGKILL, signal.SIGINT)[hit % 2]
+        site(folder, state)
+        begun = time.perf_counter()
+        after = took * (hit + chance.random()) / KILLS
+        if broken_off(start(folder, log), after, how) == 0:  # too late: the machine has become quicker
+            took = 0.95 * min(took, time.perf_counter() - begun)
+            continue
+        hit += 1
+        assert finish(folder, log) == 0, f"kill {hit}: {log.read_text()}"
+        assert differing(pages[state], folder / "out") == [], f"kill {hit}"
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
+    """Mount a disk of that size at ``place``; skip where this isn't allowed."""
+    place.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(argv, capture_output=True, check=False).returncode:
+        pytest.skip("not shown here: a small disk can't be mounted without root's rights")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def resize(place: Path, kilobytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(place)], check=True)
+
+
+@pytest.mark.timeout(900)
+def test_a_full_disk_at_any_stage_fails_and_the_next_build_equals_a_clean_one(
+    tmp_path: Path, clean: tuple[dict[str, Path], float], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("sizes of a full disk", STAGES)
+    disk, log = tmp_path / "disk", tmp_path / "log"
+    with small_disk(disk, 50_000):
+        folder = site(disk / "site", "old")
+        empty = used(disk)
+        assert finish(folder, log) == 0
+        full = used(disk)
+        for part in range(1, STAGES + 1):
+            shutil.rmtree(disk / "site")
+            site(folder, "new")
+            resize(disk, empty + (full - empty) * part // (STAGES + 1))
+            assert finish(folder, log) != 0, f"part {part} of the room was enough"
+            resize(disk, 50_000)
+            assert finish(folder, log) == 0, log.read_text()
+            assert differing(clean[0]["new"], folder / "out") == []
+
+
+def used(disk: Path) -> int:
+    """Kilobytes in use."""
+    return shutil.disk_usage(disk).used // 1024
+
+
+# Recording
+
+
+def recording(folder: Path, *, program: tuple[str, str] = ("-m", "compile_guide")) -> subprocess.Popen[str]:
+    command = [sys.executable, *program, "record", "--no-claims", "--budget", "0.05", "--processes", "1"]
+    env = {**os.environ, "PYTHONPATH": SRC, "PATH": with_quick_compiler()}
+    return subprocess.Popen(command, cwd=folder, env=env, text=True, preexec_fn=_heed_interrupts,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def _heed_interrupts() -> None:
+    """A shell that runs the tests in the background lets them, and all that they start, ignore an interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line(tmp_path: Path) -> None:
+    gallery(tmp_path, one=GOOD.format(name="one"))
+    with small_disk(tmp_path / "docs", 64):
+        with recording(tmp_path) as first:
+            assert first.wait() == 0, first.communicate()
+        (path,) = (tmp_path / "docs" / "records").glob("*.json")
+        before = path.read_bytes()
+        with contextlib.suppress(OSError):
+            (tmp_path / "docs" / "filler").write_bytes(b"x" * 64_000)
+        with recording(tmp_path) as second:
+            said = second.communicate()
+        assert second.returncode == 2
+        assert said[1].splitlines()[-1].startswith("compile_guide: No space left on device")
+        assert "Traceback" not in said[1]
+        assert path.read_bytes() == before
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.timeout(900)
+def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("kills of a recording", KILLS)
+    marker = tmp_path / "pids"
+    note = f"import os\nwith open({str(marker)!r}, 'a') as f: f.write(f'{{os.getpid()}}\\n')\n"
+    gallery(tmp_path, one=note + GOOD.format(name="one"))
+    for _ in range(2):  # the first one builds kernels
+        begun = time.perf_counter()
+        with recording(tmp_path) as first:
+            assert first.wait() == 0, first.communicate()
+    took = time.perf_counter() - begun
+    (path,) = (tmp_path / "docs" / "records").glob("*.json")
+    chance, hit, tries = random.Random(11), 0, 0
+    while hit < KILLS:
+        tries += 1
+        assert tries < 3 * KILLS
+        before, begun = path.read_bytes(), time.perf_counter()
+        with recording(tmp_path) as running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(took * (hit + chance.random()) / KILLS)
+            running.send_signal((signal.SIGKILL, signal.SIGINT)[hit % 2])
+            running.communicate(timeout=30)
+        assert path.read_bytes() == before or running.returncode in (0, -signal.SIGKILL)
+        assert [entry.name for entry in record.load(path).comparisons] == ["one"]
+        if running.returncode == 0:  # too late: the machine has become quicker
+            took = 0.95 * min(took, time.perf_counter() - begun)
+        hit += running.returncode != 0
+    assert all(gone(int(pid)) for pid in marker.read_text().split())
+    with recording(tmp_path) as last:
+        assert last.wait() == 0, last.communicate()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+INTERRUPTED = """
+import atexit, os, signal, sys
+from compile_guide import __main__
+from compile_guide.records import schema as record
+save = record.save
+def save_and_interrupt(*both):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        atexit.register(os.kill, os.getpid(), number)
+    save(*both)
+    os.kill(os.getpid(), signal.SIGINT)
+record.save = save_and_interrupt
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_that_comes_once_the_record_is_being_written_comes_too_late(tmp_path: Path) -> None:
+    """The record and the exit status say the same."""
+    gallery(tmp_path, one=GOOD.format(name="one"))
+    with recording(tmp_path, program=("-c", INTERRUPTED)) as running:
+        out, err = running.communicate(timeout=60)
+    (path,) = (tmp_path / "docs" / "records").glob("*.json")
+    assert (running.returncode, err) == (0, "")
+    assert out.splitlines()[-1] == str(path.relative_to(tmp_path))
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within two seconds."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        stat = Path(f"/proc/{pid}/stat")
+        if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False

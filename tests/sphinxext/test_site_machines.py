@@ -1,0 +1,271 @@
+"""Pages with several machines: who stands first, what is one choice away, what it weighs, what is said of Apple silicon."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from conftest import make_entry, make_record
+from site_builds import Site, build, put_records, write
+from test_site_gallery import FAST, INVENTORIES, SCRIPT, start
+
+from guide import all_claims
+from compile_guide.records.schema import Record, Verdict
+from compile_guide.sphinxext.charts import Axis, Row, chart, shortened, svg
+from compile_guide.sphinxext.text import Unit
+
+NAMES = [f"gelu-{number}" for number in range(12)]
+
+
+def machine(id: str, backend: str, *entries: object, **facts: object) -> Record:
+    """A record of another machine, older than the one shown."""
+    made = make_record(*entries, id=id, created="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
+    return msgspec.structs.replace(made, machine=msgspec.structs.replace(made.machine, backend=backend, **facts))
+
+
+H200 = machine("cuda-h200", "cuda", make_entry("gelu", ratios=(3.01, 3.02, 3.03, 3.03, 3.04, 3.05)), gpu="NVIDIA H200")
+PHONE = machine("cpu-phone", "cpu", make_entry("other"), chip="A phone")
+
+
+def many(count: int) -> list[Record]:
+    """Records of many machines with numbers of their own."""
+    made = []
+    for number in range(count):
+        ratios = [tuple(1 + 0.013 * number + 0.11 * i + 0.01 * j for j in range(6)) for i in range(len(NAMES))]
+        entries = [make_entry(name, "example", ratio) for name, ratio in zip(NAMES, ratios, strict=True)]
+        backend = ("cpu", "cuda", "metal")[number % 3]
+        made.append(machine(f"{backend}-chip-{number}", backend, *entries, chip=f"A chip with number {number}"))
+    return made
+
+
+# Example pages
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """An example, measured on two machines; a third has measured other things."""
+    folder = tmp_path_factory.mktemp("machines")
+    start(folder, example=SCRIPT)
+    put_records(folder, make_record(msgspec.structs.replace(FAST, example="example")), H200, PHONE)
+    return build(folder, gallery=True, settings=INVENTORIES)
+
+
+PAGE = "gallery/one/example"
+
+
+def test_an_example_shows_its_own_record_and_folds_the_others(site: Site) -> None:
+    captured = site.page(PAGE).partition('class="guide-switch docutils')[2].partition("<details")
+    assert "1.23×" in captured[0] and "3.03×" not in captured[0]
+    folded = captured[2].partition("</details>")[0]
+    assert "The same on 1 other machine" in folded and "3.03×" in folded
+    assert site.warnings == []
+
+
+def test_what_was_captured_is_not_shown_twice(site: Site) -> None:
+    assert "output_html" not in site.page(PAGE)
+
+
+def test_an_example_ends_with_every_machine_side_by_side(site: Site) -> None:
+    text = site.text(PAGE)
+    section = text[text.index("On every machine") :]
+    assert "gelu on 2 machines" in section
+    assert "Test Chip (this page) 0.32.4 1.2 1.0 1.23× (1.21–1.26)" in section
+    assert "NVIDIA H200 0.32.4 3.03 1.00 3.03× (3.01–3.05)" in section
+    assert 'href="#on-every-machine"' in site.page(PAGE)
+
+
+def test_a_number_in_a_sentence_knows_what_the_other_machines_say(site: Site) -> None:
+    found = re.search(r'data-others="([^"]+)">1.23× \(1.21–1.26\)</span>', site.page(PAGE))
+    assert found
+    assert json.loads(html.unescape(found[1])) == {"cuda-h200": "3.03× (3.01–3.05)", "cpu-phone": None}
+
+
+def test_a_page_offers_its_machines_in_a_steady_order(site: Site) -> None:
+    top = site.page(PAGE).partition("guide-page-switch")[2].partition("</details>")[0]
+    assert re.findall(r"machine-([a-z0-9-]+) backend-(\w+)", top) == [
+        ("cpu-test-chip-mlx-0-32-4", "cpu"), ("cuda-h200", "cuda"), ("cpu-phone", "cpu"),
+    ]  # fmt: skip
+
+
+def test_a_site_with_one_machine_offers_no_choice(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n{measured}`gelu`\n\n```{comparison} gelu\n```\n"})
+    put_records(tmp_path, make_record(FAST))
+    page = build(tmp_path).page()
+    assert "<details" not in page and "data-others" not in page
+
+
+def test_the_start_page_has_tiles_for_each_machine_that_has_them_all(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{headline}\ngelu | GELU\n```\n"})
+    put_records(tmp_path, make_record(FAST), H200, PHONE)
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert site.page().count('class="headline') == 2
+    assert "machine-cpu-phone" not in site.page()
+
+
+def test_what_this_sites_machine_has_not_measured_is_not_passed_off_as_its_own(tmp_path: Path) -> None:
+    text = SCRIPT.replace("mx.ones(4))", "mx.ones(4), available=False)").replace(
+        "Measured: :measured:`gelu.ratio`, by", "By"
+    )
+    start(tmp_path, example=text.replace("print(result.ratio)\n", ""))
+    put_records(tmp_path, make_record(make_entry("other")), H200)
+    site = build(tmp_path, gallery=True, settings=INVENTORIES)
+    assert site.warnings == []
+    shown, _, folded = site.page(PAGE).partition('class="guide-switch docutils')[2].partition("<details")
+    assert "Not measured on this machine." in shown and "3.03×" not in shown
+    assert "3.03×" in folded
+
+
+# Many machines
+
+
+@pytest.mark.parametrize("machines", [40])
+def test_a_page_with_forty_machines_weighs_at_most_250_kb(tmp_path: Path, machines: int) -> None:
+    tables = "\n\n".join(f"```{{comparison}} {' '.join(NAMES[i : i + 4])}\n```" for i in (0, 4, 8))
+    roles = " ".join(f"{{measured}}`{name}`" for name in NAMES)
+    write(tmp_path, {"docs/index.md": f"# T\n\n{roles}\n\n{tables}\n"})
+    put_records(tmp_path, *many(machines))
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert f"gelu-0 on {machines} machines" in site.text()
+    assert site.page().count(f"The same on {machines - 1} other machines") == 3  # plain tables, for whom no script runs
+    drawn = site.page().partition('class="guide-chart"')[2].partition("</svg>")[0]
+    assert len(set(re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn))) == machines
+    assert len(gzip.compress((site.out / "index.html").read_bytes(), 6)) < 250_000
+
+
+def test_a_ledger_of_forty_machines_weighs_at_most_250_kb_and_joins_those_that_saw_the_same(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
+    records = [
+        msgspec.structs.replace(
+            record, claims=tuple(Verdict(id, number % 3 > 0, f"{id}: {number % 3} traces") for id in all_claims())
+        )
+        for number, record in enumerate(many(40))
+    ]
+    put_records(tmp_path, *records)
+    site = build(tmp_path)
+    first = site.page().partition('class="claim-entry')[2].partition("</table>")[0]
+    assert re.findall(r"and (\d+) others", first) == ["13", "12", "12"]
+    assert first.count("<tr") == 4
+    assert len(gzip.compress((site.out / "index.html").read_bytes(), 6)) < 250_000
+
+
+# Charts
+
+
+def rows() -> list[Row]:
+    """One row a backend, one of them without interval."""
+    return [
+        Row("Mine & yours", "cpu", 1.23, (1.2, 1.3), shown=True),
+        Row("A GPU", "cuda", 4.0, (3.9, 4.1)),
+        Row("A Mac", "metal", 0.8, None),
+    ]
+
+
+def test_a_chart_is_well_formed_and_draws_each_interval_there_is() -> None:
+    root = ElementTree.fromstring(svg(rows(), "words"))
+    texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"Mine & yours", "A GPU", "A Mac", "1.23×", "4.00×", "1×", "2×"} <= set(texts)
+    whiskers = [node for node in root.iter("{http://www.w3.org/2000/svg}path") if node.get("stroke-width") == "1.5"]
+    assert len(whiskers) == 2
+
+
+def test_a_chart_says_in_words_what_its_ends_are() -> None:
+    words = chart("gelu", rows())["description"]
+    assert words == "Speed-up of gelu on 3 machines, from 0.80× (A Mac) to 4.00× (A GPU); the table has every value."
+
+
+def test_a_chart_takes_its_colors_from_the_page() -> None:
+    assert set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg(rows(), "words"))) == {"currentColor", "none"}
+
+
+def test_a_long_name_keeps_what_tells_it_from_others() -> None:
+    assert shortened("A short name, MLX 0.32.4") == "A short name, MLX 0.32.4"
+    assert shortened("NVIDIA RTX 6000 Ada Generation, MLX 0.32.4") == "NVIDIA RTX 6000 Ada G…, MLX 0.32.4"
+    assert shortened("Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz") == "Intel(R) Xeon(R) Platinum 8488C C…"
+    names = {shortened(f"A processor with a very long name, MLX 0.32.{number}") for number in range(12)}
+    assert len(names) == 12 and max(map(len, names)) <= 34
+
+
+def test_twice_as_fast_is_as_far_from_even_as_half_as_fast() -> None:
+    axis = Axis.around([0.5, 2])
+    assert axis.x(2) - axis.x(1) == pytest.approx(axis.x(1) - axis.x(0.5), abs=0.2)
+
+
+def test_numbers_of_an_axis_do_not_touch() -> None:
+    for high in (1.01, 1.6, 9, 900):
+        axis = Axis.around([0.9, high])
+        places = sorted(map(axis.x, axis.ticks()))
+        assert all(b - a >= 26 for a, b in pairwise(places))
+        assert axis.x(1) in places
+
+
+# Units
+
+
+def test_times_of_a_column_share_a_unit_unless_they_are_too_far_apart() -> None:
+    near, apart = Unit.of([2e-3, 7e-5, 0.04]), Unit.of([1e-6, 3.0])
+    assert (near.header("Baseline"), near.say(0.0412), near.say(7.02e-5)) == ("Baseline (ms)", "41.2", "0.0702")
+    assert (apart.header("Baseline"), apart.say(3.0), apart.say(None)) == ("Baseline", "3.00 s", "—")
+
+
+def test_a_long_time_in_a_small_unit_is_grouped_and_keeps_its_digits() -> None:
+    assert Unit("ms", 1e-3).say(12.3456, spread=0.01) == "12,300"
+
+
+# Apple silicon
+
+APPLE = "# T\n\n{measured}`gelu`\n\n```{apple-silicon} /contribute\n```\n"
+FIGURE = (
+    '[[figure]]\ntopic = "t"\nwhat = "W"\nwhere = "%s"\nplain = "2 ms"\ncompiled = "1 ms"\nsource = "S"\nwhy = "Y."\n'
+)
+PAGES = {
+    "docs/index.md": APPLE + "\n```{toctree}\ncontribute\n```\n",
+    "docs/contribute.md": "# C\n\n```{measured-on}\n```\n",
+    "docs/published.toml": FIGURE % "M1 Max, MLX not stated" + FIGURE % "M2 Ultra",
+}
+
+
+def test_without_a_record_of_apple_silicon_a_page_says_so_beside_published_figures(tmp_path: Path) -> None:
+    write(tmp_path, PAGES)
+    put_records(tmp_path, make_record(FAST), H200)
+    site = build(tmp_path)
+    assert site.warnings == []
+    assert "No Apple-silicon machine has recorded yet, so nothing here is claimed for one." in site.text()
+    assert 'href="contribute.html"' in site.page()
+    assert "M1 Max, MLX not stated 2 ms 1 ms" in site.text() and "M2 Ultra" not in site.text()
+    assert 'href="index.html#apple-silicon-records"' in site.page("contribute")
+
+
+def test_with_a_record_of_apple_silicon_nothing_is_missing(tmp_path: Path) -> None:
+    write(tmp_path, PAGES)
+    put_records(tmp_path, make_record(FAST), machine("metal-m9", "metal", FAST, chip="Apple M9", gpu="Apple M9"))
+    site = build(tmp_path)
+    assert "Apple silicon: Apple M9, MLX 0.32.4." in site.text()
+    assert "M1 Max" not in site.text() and "No Apple-silicon" not in site.text("contribute")
+
+
+def test_a_virtual_mac_is_named_as_one_and_the_published_figures_stay(tmp_path: Path) -> None:
+    write(tmp_path, PAGES)
+    gpu = "Apple Paravirtual device"
+    put_records(tmp_path, make_record(FAST), machine("metal-lent", "metal", FAST, chip="Apple M1 (Virtual)", gpu=gpu))
+    text = build(tmp_path).text()
+    assert f"Apple silicon: {gpu}, MLX 0.32.4, which is a virtual machine," in text and "M1 Max, MLX not stated" in text
+
+
+def test_two_sizes_of_one_apple_chip_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} gelu\n```\n"})
+    sizes = [
+        machine(f"metal-m9-{cores}", "metal", FAST, chip="Apple M9", gpu="Apple M9", gpu_cores=cores)
+        for cores in (30, 40)
+    ]
+    put_records(tmp_path, make_record(FAST), *sizes)
+    text = build(tmp_path).text()
+    assert "Apple M9, 30-core GPU" in text and "Apple M9, 40-core GPU" in text
