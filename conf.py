@@ -1,36 +1,24 @@
 """Sphinx settings: ``sphinx-build -c . docs build/html``. The look is in docs/_static/guide.css."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "docs"), str(ROOT)]
 
-from _ext.inventories import mapping  # noqa: E402
-
-from compile_guide import __version__
+from _ext.inventories import mapping  # noqa: E402  the line above makes these importable
+from compile_guide import __version__  # noqa: E402
 from compile_guide.sphinxext.gallery import gallery_conf  # noqa: E402
 
 project = "MLX Compile Guide"
-author = "MLX Compile Guide contributors"
-copyright = author  # no year: the site would change with the calendar
+author = copyright = "MLX Compile Guide contributors"  # no year: the site would change with the calendar
 version = release = __version__
 
-extensions = [
-    "myst_parser",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
-    "sphinx.ext.intersphinx",
-    "sphinx_gallery.gen_gallery",
-    "sphinx_design",
-    "sphinx_copybutton",
-    "sphinx_llms_txt",
-    "_ext.graphs",
-    "compile_guide.sphinxext",  # after sphinx_gallery, whose work it prepares and mends
-]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx"]
+extensions += ["sphinx_gallery.gen_gallery", "sphinx_design", "sphinx_copybutton", "sphinx_llms_txt"]
+extensions += ["compile_guide.sphinxext", "_ext"]  # after sphinx_gallery; the second is this guide's own
 exclude_patterns = ["_templates", "gallery/backreferences", "records"]
 nitpicky = True
 suppress_warnings = ["sphinx_gallery.space_in_filename"]  # it means the folder that holds the checkout, too
@@ -41,27 +29,28 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_mock_imports: list[str] = []
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 
 # For language models: llms.txt lists the pages; the full text is ours, because theirs is the source with its roles
 llms_txt_full_file = False
-# given here, because the extension takes the first page's words, and has none in a build that writes no page
-llms_txt_summary = (
-    "How mx.compile of Apple's MLX behaves: every statement executed, every number measured on a named machine."
-)
+llms_txt_summary = "How Apple's mx.compile behaves: every statement executed, every number measured on a named machine."
 llms_txt_uri_template = "{docname}.html"
 compile_guide_plain = "llms-full.txt"
 
-# Examples
+# Examples and claims
+TOPICS = ("basics", "tracing", "speed", "state", "training", "models", "shapeless", "transformations", "beyond")
 sphinx_gallery_conf = gallery_conf(
-    topics=(
-        *("basics", "tracing", "speed", "state", "training", "models"),
-        *("shapeless", "transformations", "beyond", "metalfaiss"),
-    ),
+    topics=(*TOPICS, "metalfaiss"),
     default_thumb_file=str(ROOT / "docs" / "_static" / "no-figure.svg"),
+    doc_module=("compile_guide",),
+    image_scrapers=("_ext.figures.scrape",),
+    reset_modules=("matplotlib", "_ext.figures.use_style"),
+    capture_repr=("_repr_html_",),
+    css=(),
 )
+compile_guide_claims = "claims"
+compile_guide_copy = "python -m compile_guide copy {name} FOLDER"
 
 # Links into other documentation, made from the packages installed here: a build needs no network
 intersphinx_mapping = mapping(ROOT / "build" / "inventories")
@@ -70,6 +59,9 @@ intersphinx_mapping = mapping(ROOT / "build" / "inventories")
 html_theme = "furo"
 html_title = project
 html_baseurl = os.environ.get("COMPILE_GUIDE_URL", "")  # with it come a site map, a 404 page, link previews
+if html_baseurl:
+    extensions += ["notfound.extension"]
+    notfound_urls_prefix = urlsplit(html_baseurl).path.rstrip("/") + "/"
 html_static_path = ["docs/_static"]
 templates_path = ["docs/_templates"]
 html_favicon = "docs/_static/favicon.svg"

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -29,8 +30,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
 
-from compile_guide import elsewhere
-from compile_guide._prerequisites import compiler_fault, gpu_fault, shellcheck
+from compile_guide._prerequisites import compiler_fault, gpu_fault
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -57,11 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Options:
-    """What stands behind ``--``: the MLX build, the arguments for the session's own program, a folder to work in."""
+    """What stands behind ``--``: the MLX build, and the arguments for the session's own program."""
 
     mlx: str
     rest: tuple[str, ...] = ()
-    out: str | None = None
 
 
 def mlx_builds() -> tuple[str, ...]:
@@ -69,13 +68,11 @@ def mlx_builds() -> tuple[str, ...]:
     return ("metal",) if sys.platform == "darwin" else ("cpu", "cuda12", "cuda13")
 
 
-def option_parser(*, measures: bool, builds: bool) -> Parser:
+def option_parser(*, measures: bool) -> Parser:
     """Return the parser for a session's options; one that ``measures`` has those of the record command too."""
     parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
     default = os.environ.get("COMPILE_GUIDE_MLX", mlx_builds()[0])
     parser.add_argument("--mlx", default=default, help=f"{', '.join(mlx_builds())} (now: {default})")
-    if measures or builds:
-        parser.add_argument("--out", metavar="DIR", help="work in a copy of this checkout there, and leave it as it is")
     if measures:
         parser.add_argument("names", nargs="*", metavar="NAME", help="measure these examples alone")
         parser.add_argument("--budget", type=float, metavar="S", help="seconds for each comparison")
@@ -86,13 +83,13 @@ def option_parser(*, measures: bool, builds: bool) -> Parser:
     return parser
 
 
-def parse(arguments: list[str], *, measures: bool = False, builds: bool = False, passes_on: bool = False) -> Options:
+def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = False) -> Options:
     """Read what stands behind ``--``; one that ``passes_on`` leaves what it doesn't know to its program.
 
     Raises:
         Refusal: an option is unknown here, or its value is not one of those allowed.
     """
-    found, rest = option_parser(measures=measures, builds=builds).parse_known_intermixed_args(arguments)
+    found, rest = option_parser(measures=measures).parse_known_intermixed_args(arguments)
     if rest and not passes_on:
         raise Refusal(f"unknown option {rest[0]!r}: `-- --help` lists those of this session")
     if found.mlx not in mlx_builds():
@@ -102,7 +99,7 @@ def parse(arguments: list[str], *, measures: bool = False, builds: bool = False,
         budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
         count = [] if found.processes is None else ["--processes", str(found.processes)]
         rest = [*found.names, *budget, *count, *(["--keep-going"] if found.keep_going else [])]
-    return Options(found.mlx, tuple(rest), getattr(found, "out", None))
+    return Options(found.mlx, tuple(rest))
 
 
 def refuse_unknown(names: list[str]) -> None:
@@ -120,29 +117,17 @@ def need_tools(mlx: str) -> None:
         raise Refusal(fault)
 
 
-def go_where_to_work(out: str | None) -> None:
-    """Stay in the checkout; where that can't be written, or ``out`` names a folder, go to a copy of it.
-
-    Raises:
-        Refusal: the folder holds other things, or can't be written either.
-    """
-    if out is None and elsewhere.writable(ROOT):
-        return
-    folder = Path(out).expanduser().absolute() if out else elsewhere.default_folder(ROOT)
-    try:
-        elsewhere.refresh(ROOT, folder)
-    except (elsewhere.ElsewhereError, OSError) as error:
-        raise Refusal(f"--out {folder}: {error}") from None
-    os.chdir(folder)
-    why = "" if out else ": this checkout can't be written (-- --out DIR names another folder)"
-    print(f"Working in {folder}{why}", flush=True)
+def need_write_access() -> None:
+    """Raise a Refusal where a build can't leave its files in this checkout."""
+    for name in ("", "docs", "build", ".nox"):
+        if (ROOT / name).exists() and not os.access(ROOT / name, os.W_OK):
+            raise Refusal(f"{ROOT / name} can't be written: copy the checkout to a folder of yours, and run this there")
 
 
 def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
     """Return the Python of this MLX build's virtual environment, brought up to date with the locks named."""
-    if not elsewhere.writable(Path.cwd()):
-        raise Refusal(f"{Path.cwd()} can't be written: copy it; docs, render and record take `-- --out DIR`")
-    folder = Path.cwd() / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
+    need_write_access()
+    folder = ROOT / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
     make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
     if not python.exists():
@@ -233,7 +218,7 @@ def build(session: nox.Session, python: str, mlx: str, measured: float | None = 
     if not json.loads((DOCTREES / "compile-guide.json").read_bytes())["ended"]:
         raise Refusal("Sphinx ended with status 0 before the site was finished: something in an example ended it")
     print(f"Site:      {Path('build', 'html', 'index.html').absolute().as_uri()}")
-    print(f"Record:    {(Path() if Path.cwd() == ROOT else Path.cwd()) / RECORDS / shown}.json")
+    print(f"Record:    {RECORDS / shown}.json")
     print(f"Measuring: {'not this time' if measured is None else duration(measured)}")
     print(f"Rendering: {duration(time.monotonic() - start)}", flush=True)
 
@@ -263,7 +248,7 @@ def docs(session: nox.Session) -> None:
     """Measure this machine, then build the site from what was measured."""
     chosen = parse(session.posargs, measures=True)
     need_tools(chosen.mlx)
-    go_where_to_work(chosen.out)
+    need_write_access()
     python = environment(session, chosen.mlx, "docs")
     build(session, python, chosen.mlx, measure(session, python, chosen))
 
@@ -271,9 +256,9 @@ def docs(session: nox.Session) -> None:
 @command
 def render(session: nox.Session) -> None:
     """Build the site from the record at hand, without measuring."""
-    chosen = parse(session.posargs, builds=True)
+    chosen = parse(session.posargs)
     need_tools(chosen.mlx)  # the examples run here too, their timings aside
-    go_where_to_work(chosen.out)
+    need_write_access()
     record_to_show(chosen.mlx)  # refuse before installing
     build(session, environment(session, chosen.mlx, "docs"), chosen.mlx)
 
@@ -283,7 +268,7 @@ def reproduce(session: nox.Session) -> None:
     """Build the site twice, in two folders and environments; fail unless every file is the same."""
     chosen = parse(session.posargs)
     python = environment(session, chosen.mlx, "docs")
-    session.run(python, "-m", "reproduce", "--record", record_to_show(chosen.mlx))
+    session.run(python, "tests/reproduce.py", "--record", record_to_show(chosen.mlx))
 
 
 @command
@@ -291,7 +276,7 @@ def record(session: nox.Session) -> None:
     """Measure this machine and leave a record; needs no Sphinx."""
     chosen = parse(session.posargs, measures=True)
     need_tools(chosen.mlx)
-    go_where_to_work(chosen.out)
+    need_write_access()
     measure(session, environment(session, chosen.mlx), chosen)
 
 
@@ -314,7 +299,7 @@ def claims(session: nox.Session) -> None:
 def history(session: nox.Session) -> None:
     """Check the statements on older releases of MLX too (needs an index, takes long)."""
     chosen = parse(session.posargs, passes_on=True)
-    session.run(environment(session, chosen.mlx), "-m", "compile_guide.ledger.history", *chosen.rest)
+    session.run(environment(session, chosen.mlx), "-m", "compile_guide", "history", *chosen.rest)
 
 
 @command
@@ -322,7 +307,8 @@ def bench(session: nox.Session) -> None:
     """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
     chosen = parse(session.posargs, passes_on=True)
     need_tools(chosen.mlx)
-    session.run(environment(session, chosen.mlx, "bench"), "-m", "benchmarks", *chosen.rest)
+    env = {"PYTHONPATH": str(ROOT)}
+    session.run(environment(session, chosen.mlx, "bench"), "-m", "benchmarks", *chosen.rest, env=env)
 
 
 @command
@@ -354,7 +340,7 @@ def live(session: nox.Session) -> None:
     need_tools(chosen.mlx)
     shown = record_to_show(chosen.mlx)
     python = environment(session, chosen.mlx, "docs", "live")
-    watched = [argument for name in ("gallery", "src", "conf.py") for argument in ("--watch", name)]
+    watched = [argument for name in ("gallery", "src", "benchmarks", "conf.py") for argument in ("--watch", name)]
     ignored = [argument for name in GENERATED for argument in ("--re-ignore", name)]
     options = ["-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-D", f"compile_guide_record={shown}"]
     session.run(python, "-m", "sphinx_autobuild", *options, *watched, *ignored, *chosen.rest)
@@ -365,7 +351,8 @@ def lint(session: nox.Session) -> None:
     """Check style, types, that the locks fit pyproject.toml, GitHub's workflows (form, safety), and shell scripts."""
     python = environment(session, parse(session.posargs).mlx, "docs", "tests", "lint")  # mypy looks at what is imported
     actionlint, zizmor = (str(Path(python).with_name(t)) for t in ("actionlint", "zizmor"))
-    shells = shellcheck(Path(python))  # first of all: where it's missing, actionlint says nothing
+    path = f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    shells = shutil.which("shellcheck", path=path)  # first of all: where it's missing, actionlint says nothing
     if shells is None:
         raise Refusal(
             "shellcheck is missing, and has no wheel for this machine: install it (`apt-get install shellcheck`)"

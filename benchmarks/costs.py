@@ -1,31 +1,23 @@
-"""What the bench found about cost: of a timed call, of a process's past and cores, of builds, of recording, of growth; one file a machine."""
+"""The file of what builds, recordings and growth cost, ``docs/bench/costs/ID.json``: one a machine."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from compile_guide import _files as saving
+from benchmarks import BenchError
+from compile_guide._files import write_atomically
 
-PARTS = ("harness", "past", "cores", "builds", "record", "scale")
+PARTS = ("builds", "record", "scale")
 SCHEMA = 1
 
 
-Changed = TypeVar("Changed", bound=msgspec.Struct)
-
-
-def changed(old: Changed, **fields: object) -> Changed:
-    """Return a struct with these fields in place of its own."""
-    return msgspec.structs.replace(old, **fields)
-
-
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One part of the bench: where and when it ran, and the values of each kind, one a repeat.
+    """One part: where and when it was measured, and the values of each kind, one a repeat.
 
-    Seconds; for ``scale`` also bytes, as the kind's name says.
+    Seconds; for ``scale`` and the pages of ``builds`` also bytes, as the kind's name says.
     """
 
     created: str
@@ -38,17 +30,31 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return statistics.median(self.values[kind])
 
     def quartiles(self, kind: str) -> tuple[float, float]:
-        """Return what half of a kind's values lie between."""
-        if len(self.values[kind]) < 2:
-            return self.values[kind][0], self.values[kind][0]
-        low, _, high = statistics.quantiles(self.values[kind], n=4, method="inclusive")
-        return low, high
+        """Return the values between which half of a kind's values lie."""
+        return _quartiles(self.values[kind])
 
     def ratio(self, one: str, other: str) -> tuple[float, float, float]:
-        """Return how many times ``one`` takes what ``other`` takes, run by run: median and quartiles."""
+        """Return how many times ``other``'s value ``one``'s is, repeat by repeat: median and quartiles."""
         ratios = tuple(a / b for a, b in zip(self.values[one], self.values[other], strict=True))
-        made = Part(self.created, self.machine, self.packages, {"": ratios})
-        return made.median(""), *made.quartiles("")
+        return statistics.median(ratios), *_quartiles(ratios)
+
+
+def _quartiles(values: tuple[float, ...]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+def side_by_side(part: Part, one: str, other: str) -> list[str]:
+    """Return a line for each case of builds: the median of both sides, and how many times ``other``'s ``one``'s is."""
+    lines = []
+    for case in sorted({kind.partition(", ")[0] for kind in part.values}):
+        kinds = [f"{case}, {side}, wall" for side in (one, other)]
+        ratio, low, high = part.ratio(*kinds)
+        seconds = ", ".join(f"{side} {part.median(kind):.2f} s" for side, kind in zip((one, other), kinds, strict=True))
+        lines.append(f"{case}: {seconds}, {ratio:.2f} times (half of the repeats: {low:.2f}-{high:.2f})")
+    return lines
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,21 +68,20 @@ def load(file: Path) -> Costs:
     """Read a file that :func:`put` wrote.
 
     Raises:
-        ValueError: it isn't one; the message names the file and the place.
+        BenchError: it isn't one; the message names the file and the place.
     """
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Costs)
+        costs = msgspec.json.decode(file.read_bytes(), type=Costs)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"{file}: {error}; delete it and make it anew with 'nox -s bench -- harness'") from error
-    if found.schema != SCHEMA:
-        raise ValueError(f"{file}: schema {found.schema}, and this program reads {SCHEMA}; make it anew")
-    return found
+        raise BenchError(f"{file}: {error}; delete it and measure again with 'nox -s bench -- builds'") from error
+    if costs.schema != SCHEMA:
+        raise BenchError(f"{file}: schema {costs.schema}, and this program reads {SCHEMA}; measure again")
+    return costs
 
 
 def put(file: Path, name: str, part: Part) -> None:
-    """Write a part in the place of an older one; the others stay. A reader sees the old file or the new one."""
-    parts = dict(load(file).parts) if file.exists() else {}
-    parts[name] = part
+    """Write a part in place of an older one; the others stay. A reader sees the old file or the new one."""
+    parts = {**(load(file).parts if file.exists() else {}), name: part}
     ordered = {name: parts[name] for name in PARTS if name in parts}
     file.parent.mkdir(parents=True, exist_ok=True)
-    saving.save(msgspec.json.format(msgspec.json.encode(Costs(SCHEMA, ordered)), indent=1) + b"\n", file)
+    write_atomically(msgspec.json.format(msgspec.json.encode(Costs(SCHEMA, ordered)), indent=1) + b"\n", file)

@@ -1,8 +1,8 @@
-"""The estimators under test: given a workload and some seconds, each says how many times faster the candidate is.
+"""The estimators that are compared: given a workload and some seconds, each returns how many times faster the candidate is.
 
-The seconds are for calls on the clock and the estimator's own warm-up; starting Python, importing MLX and building
-kernels is free for all. Each other tool is used as its documentation says, through its real package, with the seconds
-shared equally between the two functions, and its result is the one that it reports for a function by default.
+The seconds are for timed calls and the estimator's own warm-up; starting Python, importing MLX and building kernels is
+free for all. Each other tool is used as its documentation says, through its real package, with the seconds shared equally
+between the two functions, and its result is the one that it reports for a function by default.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import workloads
+from benchmarks import BenchError, environment, workloads
 from benchmarks.workloads import Side, sides
 from compile_guide import timing
+from compile_guide.comparison import Comparison, from_dict
 
 TOOLS = Path(__file__).with_name("tools")
-PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "no:cacheprovider")
+PYTEST_OPTIONS = ("-p", "pytest_benchmark.plugin", "-p", "no:cacheprovider")
 SIX, RUN, REFERENCE = 6, "compare(), one of six", "reference"
-STRETCH_S, SETTLE_S = 0.04, 0.01
+STRETCH_S, WARM_UP_S = 0.04, 0.01
 METHOD = 3
-"""Raised when an estimator, a workload or the yardstick changes, so that estimates of two kinds are never put together."""
+"""The version of the method. Raise it whenever an estimator, a workload or the reference changes: estimates of two versions
+are never put into one file. ``README.md`` says what each version changed."""
 
 
 @dataclass(frozen=True)
@@ -54,40 +56,42 @@ def ours_one(workload: str, seconds: float) -> Estimate:
 def ours_six(workload: str, seconds: float) -> Estimate:
     """``compare()`` in six processes, as the recorder does it, a sixth of the time each.
 
-    The recorder goes round by round through all examples, so the six are minutes apart. The bench spreads them over
-    its own rounds in the same way; only where this is called as a whole they follow each other.
+    The recorder goes round by round through all examples, so the six are minutes apart. :mod:`benchmarks.rounds` spreads
+    them over a round in the same way; only here they follow each other directly.
     """
     argv = [sys.executable, "-m", "benchmarks.worker", workload, RUN, str(seconds / SIX)]
-    outputs = [subprocess.run(argv, capture_output=True, check=True, text=True).stdout for _ in range(SIX)]
-    return combined([json.loads(output.splitlines()[-1]) for output in outputs])
+    processes = [
+        subprocess.run(argv, env=environment(), capture_output=True, check=True, text=True) for _ in range(SIX)
+    ]
+    return combined([json.loads(process.stdout.splitlines()[-1]) for process in processes])
 
 
 def our_run(workload: str, seconds: float) -> dict[str, Any]:
-    """Return what one process sees in so many seconds, as JSON's types."""
-    found = workloads.make(workload)
+    """Return the comparison that one process makes in so many seconds, as JSON's types."""
+    pair = workloads.make(workload)
     with contextlib.redirect_stdout(io.StringIO()):
-        done = timing.compare(
-            workload.lower(), found.baseline, found.candidate, *found.inputs, budget=seconds, half_width=1e-9, rtol=1e-3
+        comparison = timing.compare(
+            workload.lower(), pair.baseline, pair.candidate, *pair.inputs, budget=seconds, half_width=1e-9, rtol=1e-3
         )
-    return asdict(done)
+    return asdict(comparison)
 
 
 def combined(runs: list[dict[str, Any]]) -> Estimate:
-    """Return what ``compare()`` says when these processes' runs are put together.
+    """Return the estimate that ``compare()`` makes of these processes' comparisons together.
 
     Raises:
-        RuntimeError: a process found the calls too slow for its seconds.
+        BenchError: the calls were too slow for the seconds of a process.
     """
-    found = [timing.from_dict(run) for run in runs]
-    together = timing.Comparison(found[0].name, tuple(run for one in found for run in one.runs))
+    comparisons = [from_dict(run) for run in runs]
+    together = Comparison(comparisons[0].name, tuple(run for one in comparisons for run in one.runs))
     if together.ratio is None:
-        raise RuntimeError(f"{together.name} is too slow for this many seconds: give it more")
+        raise BenchError(f"{together.name} is too slow for this many seconds: give it more")
     low, high = together.interval or (None, None)
     return Estimate(together.ratio, low, high)
 
 
 def one_after_the_other(workload: str, seconds: float) -> Estimate:
-    """The helper of MLX's documentation: ten calls to warm up, then the mean of many, first one function, then the other.
+    """The helper in MLX's documentation: ten calls to warm up, then the mean of many, first one function, then the other.
 
     There it makes 100 calls; here as many as fit the seconds.
     """
@@ -143,49 +147,49 @@ def torch_timer(workload: str, seconds: float) -> Estimate:
 
 
 def pyperf(workload: str, seconds: float) -> Estimate:
-    """``pyperf``: means of values from two processes each, one value to warm up and three that count, as by default.
+    """``pyperf``: means of the values of two processes, each with one value to warm up and three that count, its default.
 
-    Its default is twenty processes. What takes long is not the clock but the processes: one more to calibrate, one more
-    that starts them all, each importing everything. Two keep that at seven for the two functions.
+    By default it starts twenty processes, and starting them would take most of the time: there is one more that calibrates
+    and one more that starts the others, and each imports everything. With two there are seven for the two functions.
     """
     options = ["--processes=2", f"--min-time={seconds / 2 / 8}", "--quiet", "--copy-env"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pyperf.json"
         in_python([str(TOOLS / "pyperf_script.py"), *options, "-o", str(file)], workload)
-        found = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
-    means = [statistics.mean(v for run in one["runs"] for v in run.get("values", ())) for one in found]
+        results = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+    means = [statistics.mean(v for run in one["runs"] for v in run.get("values", ())) for one in results]
     return Estimate(means[0] / means[1])
 
 
 def pytest_benchmark(workload: str, seconds: float) -> Estimate:
-    """``pytest-benchmark``: rounds as it calibrates them, the median of the rounds. No other plugin of pytest is loaded."""
+    """``pytest-benchmark``: the median of the rounds that it calibrates. No other plugin of pytest is loaded."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rounds.json"
-        options = [*PLUGINS, "-q", f"--benchmark-max-time={seconds / 2}", f"--benchmark-json={file}"]
-        in_python(
-            ["-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", str(TOOLS / "rounds.py"), *options], workload
-        )
-        found = {one["name"]: one["stats"] for one in json.loads(file.read_text(encoding="utf-8"))["benchmarks"]}
-    return Estimate(found["test_baseline"]["median"] / found["test_candidate"]["median"])
+        options = [*PYTEST_OPTIONS, "-q", f"--benchmark-max-time={seconds / 2}", f"--benchmark-json={file}"]
+        script = str(TOOLS / "pytest_benchmark_file.py")
+        in_python(["-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", script, *options], workload)
+        results = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+    medians = {one["name"]: one["stats"]["median"] for one in results}
+    return Estimate(medians["test_baseline"] / medians["test_candidate"])
 
 
 def in_python(arguments: list[str], workload: str) -> None:
-    """Run Python with these arguments, for a tool's script to find the workload in ``BENCH_WORKLOAD``.
+    """Run Python with these arguments; the tool's script finds the workload's name in ``BENCH_WORKLOAD``.
 
     Raises:
-        RuntimeError: it failed; the end of what it printed is in the message.
+        BenchError: it failed; the end of what it printed is in the message.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env = {name: value for name, value in environment().items() if not name.startswith("PYTEST_")}
     env |= {"BENCH_WORKLOAD": workload, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     ended = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise RuntimeError(f"{' '.join(arguments[:3])}: {(ended.stderr or ended.stdout).strip()[-500:]}")
+        raise BenchError(f"{' '.join(arguments[:3])}: {(ended.stderr or ended.stdout).strip()[-500:]}")
 
 
 def reference(workload: str, seconds: float) -> Estimate:
-    """The yardstick: long stretches of one function and the other in turn, the median stretch by the median stretch.
+    """The reference: long stretches of one function and the other in turn; median stretch divided by median stretch.
 
-    No ratio is made of neighbors.
+    Unlike ``compare()``, it makes no ratio of two blocks that lie side by side.
     """
     baseline, candidate = stretches(sides(workload), seconds)
     return Estimate(baseline / candidate)
@@ -194,16 +198,16 @@ def reference(workload: str, seconds: float) -> Estimate:
 def stretches(both: tuple[Side, Side], seconds: float) -> tuple[float, float]:
     """Return the median stretch of each function, in seconds a call.
 
-    A stretch takes about :data:`STRETCH_S` and counts after :data:`SETTLE_S`, so that each function is seen as in a
-    loop of its own.
+    A stretch takes about :data:`STRETCH_S`, of which the first :data:`WARM_UP_S` don't count, so that each function is timed
+    as in a loop of its own.
     """
     means: tuple[list[float], list[float]] = ([], [])
     clock = time.perf_counter
     end = clock() + seconds
     while clock() < end or len(means[0]) < 3:
-        for side, seen in zip(both, means, strict=True):
-            count = len(each(side, SETTLE_S)) * round(STRETCH_S / SETTLE_S - 1)
-            seen.append(_mean(side, count))
+        for side, stretch_means in zip(both, means, strict=True):
+            count = len(each(side, WARM_UP_S)) * round(STRETCH_S / WARM_UP_S - 1)
+            stretch_means.append(_mean(side, count))
     return statistics.median(means[0]), statistics.median(means[1])
 
 
@@ -216,16 +220,16 @@ ESTIMATORS: dict[str, Estimator] = {
     "pytest-benchmark": pytest_benchmark,
     "minimum": minimum,
 }
-PACKAGES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest_benchmark"}
+MODULES = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest_benchmark"}
 
 
 def available() -> list[str]:
     """Return the estimators whose packages are installed, ours first."""
-    return [name for name in ESTIMATORS if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name])]
+    return [name for name in ESTIMATORS if name not in MODULES or importlib.util.find_spec(MODULES[name])]
 
 
 def run_for_worker(workload: str, estimator: str, seconds: float) -> dict[str, Any]:
-    """Return one estimate, or the raw run that six processes make one of, as JSON's types."""
+    """Return one estimate as JSON's types, or for :data:`RUN` one of the six comparisons that :func:`combined` takes."""
     if estimator == RUN:
         return our_run(workload, seconds)
     return asdict((reference if estimator == REFERENCE else ESTIMATORS[estimator])(workload, seconds))

@@ -1,56 +1,71 @@
-"""Where the time of recording goes: every third example through the recorder, each of its processes watched.
+"""Where the time of a recording goes: every third example is recorded, and each of its processes watched.
 
-As in anybody's second recording, its processes find their modules compiled to bytecode.
+As in anybody's second recording, the processes find their modules' bytecode.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.watched import CHECKS, IMPORTS, KERNELS, MEASURING, REST
-from compile_guide import _process as process
-from compile_guide.recorder.measure import measure as recorder
+from benchmarks import ROOT, BenchError, environment
+from benchmarks.watched_worker import CHECKS, FILE, IMPORTS, KERNELS, MEASURING, OWN_CODE, PROCESSES, WALL
+from compile_guide import _process
+from compile_guide.examples import find_examples
+from compile_guide.recorder import measure
 
-CHILD, WATCHED = "compile_guide.recorder.worker", "benchmarks.watched"
-EACH = 3
-START = "starting and ending processes"
-WALL = "wall time"
+WORKER, WATCHED = "compile_guide.recorder.worker", "benchmarks.watched_worker"
+EVERY = 3
 
 
-def where_it_goes(root: Path, folder: Path, repeats: int) -> dict[str, tuple[float, ...]]:
-    """Record every third example ``repeats`` times; return seconds of each part, one value a repeat."""
-    found: dict[str, list[float]] = {}
+def where_it_goes(folder: Path, repeats: int) -> dict[str, tuple[float, ...]]:
+    """Record every third example ``repeats`` times, below ``folder``; return the seconds of each part.
+
+    Raises:
+        BenchError: an example failed.
+    """
+    values: dict[str, list[float]] = {}
     for number in range(repeats):
-        for name, seconds in _once(root, folder / str(number)).items():
-            found.setdefault(name, []).append(seconds)
-    return {name: tuple(seconds) for name, seconds in found.items()}
+        for name, seconds in _once(folder / str(number)).items():
+            values.setdefault(name, []).append(seconds)
+    return {name: tuple(seconds) for name, seconds in values.items()}
 
 
-def _once(root: Path, folder: Path) -> dict[str, float]:
-    folder.mkdir()
-    machine = recorder.machine_facts(folder)
-    examples = recorder.find_examples(root / "gallery")[::EACH]
-    plan = recorder.Plan(examples)
-    totals = dict.fromkeys((MEASURING, KERNELS, CHECKS, IMPORTS, START, REST), 0.0)
-    run, start = process.run, time.perf_counter()
+def _once(folder: Path) -> dict[str, float]:
+    folder.mkdir(parents=True)
+    machine = measure.machine_facts(folder)
+    plan = measure.Plan(find_examples(ROOT / "gallery")[::EVERY])
+    totals = dict.fromkeys((MEASURING, KERNELS, CHECKS, IMPORTS, PROCESSES, OWN_CODE), 0.0)
+    start = time.perf_counter()
+    with _watched(totals):
+        results = measure.measure(plan, machine, folder, lambda step: None)
+    if failed := [f"{result.name} failed: {result.failure}" for result in results if result.failure]:
+        raise BenchError(failed[0])
+    return {**totals, WALL: time.perf_counter() - start}
 
-    def watched(argv: list[str], **more: Any) -> process.Finished:
-        more["env"] = {**(more.get("env") or {}), "PYTHONDONTWRITEBYTECODE": None}
-        ended = run([WATCHED if part == CHILD else part for part in argv], **more)
-        if ended.returncode:
-            raise RuntimeError(f"{Path(argv[3]).name} failed: {ended.output.strip()[-800:]}")
-        seen: dict[str, float] = json.loads(Path(argv[4]).with_name("watched.json").read_text(encoding="utf-8"))
-        totals[START] += ended.seconds - sum(seen.values())
-        for name, seconds in seen.items():
-            totals[name] += seconds
+
+@contextmanager
+def _watched(totals: dict[str, float]) -> Iterator[None]:
+    """Let the recorder start watched workers instead of its own, and add up what they report."""
+    run = _process.run
+
+    def watched(argv: list[str], **more: Any) -> _process.Finished:
+        path = environment()["PYTHONPATH"]
+        more["env"] = {**(more.get("env") or {}), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": None}
+        ended = run([WATCHED if part == WORKER else part for part in argv], **more)
+        if not ended.returncode:
+            seconds: dict[str, float] = json.loads(Path(argv[4]).with_name(FILE).read_text(encoding="utf-8"))
+            seconds[PROCESSES] = ended.seconds - sum(seconds.values())
+            for name, value in seconds.items():
+                totals[name] += value
         return ended
 
-    process.run = watched  # type: ignore[assignment]
+    _process.run = watched  # type: ignore[assignment]
     try:
-        recorder.measure(plan, machine, folder, lambda step: None)
+        yield
     finally:
-        process.run = run
-    return {**totals, WALL: time.perf_counter() - start}
+        _process.run = run

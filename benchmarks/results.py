@@ -1,4 +1,4 @@
-"""What ``nox -s bench`` found: the file and what is in it."""
+"""The file of estimates, ``docs/bench/ID.json``: what it holds, how it is read, written, continued and merged."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from compile_guide import _files as saving
+from benchmarks import BenchError
+from compile_guide._files import write_atomically
 
 QUIET, DISTURBED = "quiet", "disturbed"
 CONDITIONS = (QUIET, DISTURBED)
 SCHEMA = 2
-"""1: one number of seconds for all, one yardstick for both conditions; 2: each series has its seconds, each condition its own."""
+"""1: one number of seconds for all, one reference for both conditions; 2: each series has its seconds, each condition its own."""
 LISTS = ("references", "series")
 
 
@@ -29,16 +30,16 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     highs: tuple[float | None, ...] = ()
 
     sitting: str = ""
-    """When or where they were made, such as a day: estimates are held against the yardstick of their own sitting."""
+    """When or where they were made, such as a day: estimates are compared with the reference of their own sitting."""
 
     @property
     def key(self) -> tuple[str, str, str, float, str]:
-        """Return what tells series apart."""
+        """What tells series apart."""
         return self.condition, self.workload, self.estimator, self.seconds, self.sitting
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The yardstick of one workload in one condition: a ratio from each of its processes, spread over the estimates."""
+    """The reference of one workload in one condition: a ratio from each of its processes, spread over the estimates."""
 
     condition: str
     workload: str
@@ -47,27 +48,27 @@ class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Return what tells yardsticks apart."""
+        """What tells references apart."""
         return self.condition, self.workload, self.sitting
 
 
 class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``nox -s bench`` found on one machine: where, when last, with what, and every estimate."""
+    """All estimates on one machine, with the machine, the packages, and the time of the last estimate."""
 
     schema: int
     method: int
-    """Of the estimators; see :data:`benchmarks.estimators.METHOD`."""
+    """The version of the method; see :data:`benchmarks.estimators.METHOD`."""
     created: str
     machine: dict[str, str | int]
     packages: dict[str, str]
     references: tuple[Reference, ...] = ()
     series: tuple[Series, ...] = ()
     note: str = ""
-    """What else a reader must know of how it ran, such as how many ran side by side; a sentence or nothing."""
+    """A sentence for readers about how it ran, such as how many series ran side by side; or nothing."""
 
     @property
     def place(self) -> str:
-        """Return machine and backend in a few words, for the CPU with its cores; and the function where it is a single one."""
+        """Machine and backend in a few words: with the number of cores for the CPU, with the function if there is only one."""
         backend, names = str(self.machine["backend"]), self.workloads()
         cores = f", {self.machine['cores']} cores" if backend == "cpu" else ""
         only = f", {names[0]} only" if len(names) == 1 else ""
@@ -78,7 +79,7 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(len(one.ratios) for one in self.series)
 
     def reference(self, condition: str, workload: str, sitting: str = "") -> Reference:
-        """Return the yardstick of a sitting, empty where it wasn't measured."""
+        """Return the reference of a sitting, empty where it wasn't measured."""
         there = (one for one in self.references if one.key == (condition, workload, sitting))
         return next(there, Reference(condition, workload, sitting=sitting))
 
@@ -109,14 +110,14 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((one for one in self.series if one.key == wanted), Series(*wanted[:4], sitting=sitting))
 
 
-def joined(one: Bench, other: Bench) -> Bench:
+def merge(one: Bench, other: Bench) -> Bench:
     """Return the estimates of both, first those of ``one``; facts are those of ``one``, the time is the later.
 
     Raises:
-        ValueError: they come from other machines, versions or methods.
+        BenchError: they come from other machines, package versions or versions of the method.
     """
-    if difference := differ(one, other):
-        raise ValueError(f"two benches can't be put together: the first's {difference}")
+    if found := difference(one, other):
+        raise BenchError(f"two benches can't be put together: the first's {found}")
     references = {it.key: it for it in one.references}
     for it in other.references:
         before = one.reference(*it.key)
@@ -133,29 +134,26 @@ def joined(one: Bench, other: Bench) -> Bench:
     )  # fmt: skip
 
 
-def noted(bench: Bench, note: str) -> Bench:
-    """Return the bench with this note, or with its own where that is empty."""
-    return msgspec.structs.replace(bench, note=note or bench.note)
-
-
-def differ(there: Bench, here: Bench) -> str | None:
-    """Say what keeps estimates of two benches apart, None if nothing does.
+def difference(there: Bench, here: Bench) -> str | None:
+    """Return in words what keeps the estimates of two benches apart; None if nothing does.
 
     On a GPU the host's number of cores doesn't: the GPU computes, and another host is a sitting of its own.
     """
     if there.method != here.method:
-        return "estimates were made in another way"
-    facts, mine = {**there.machine, **there.packages}, {**here.machine, **here.packages}
-    if mine["backend"] != "cpu":
-        facts.pop("cores", None)
-    return next((f"{k} is {v}, here {mine[k]}" for k, v in facts.items() if mine.get(k, v) != v), None)
+        return "estimates were made by another version of the method"
+    theirs, ours = {**there.machine, **there.packages}, {**here.machine, **here.packages}
+    if ours["backend"] != "cpu":
+        theirs.pop("cores", None)
+    return next(
+        (f"{key} is {value}, here {ours[key]}" for key, value in theirs.items() if ours.get(key, value) != value), None
+    )
 
 
 def load(file: Path) -> Bench:
     """Read a file that :func:`save` wrote.
 
     Raises:
-        ValueError: it isn't one; the message names the file and the place.
+        BenchError: it isn't one; the message names the file and the place.
     """
     try:
         schema = msgspec.json.decode(file.read_bytes(), type=_Versioned).schema
@@ -163,7 +161,7 @@ def load(file: Path) -> Bench:
             raise msgspec.ValidationError(f"schema {schema}, and this program reads {SCHEMA}")
         return msgspec.json.decode(file.read_bytes(), type=Bench)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"{file}: {error}; delete it and make it anew with 'nox -s bench'") from error
+        raise BenchError(f"{file}: {error}; delete it and measure again with 'nox -s bench'") from error
 
 
 class _Versioned(msgspec.Struct):
@@ -172,11 +170,11 @@ class _Versioned(msgspec.Struct):
 
 def save(bench: Bench, file: Path) -> None:
     """Write the file at once or not at all."""
-    saving.save(_lines(bench).encode(), file)
+    write_atomically(_lines(bench).encode(), file)
 
 
 def _lines(bench: Bench) -> str:
-    """One line for each series: a changed estimate is a changed line, and thousands of them are no thousands of lines."""
+    """Return the file's text, one line for each series: a diff shows a changed series as one changed line."""
     parts = [
         f"{json.dumps(key)}: {json.dumps(value)}"
         for key, value in msgspec.to_builtins(bench).items()

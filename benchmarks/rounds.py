@@ -1,31 +1,25 @@
-"""Let all estimators estimate in rounds, and put what they said beside what they said before."""
+"""Let all estimators estimate in rounds, and save what they estimate beside what the file holds already."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.metadata
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.asking import Ask, Found, disturbance
+from benchmarks import BenchError, rounded
 from benchmarks.estimators import METHOD, REFERENCE, RUN, SIX, combined
-from benchmarks.results import DISTURBED, SCHEMA, Bench, Reference, Series, differ, joined, load, save
-from compile_guide.recorder.machine import Machine, machine
+from benchmarks.processes import Ask, Result, busy_neighbor
+from benchmarks.provenance import now, this_machine, version
+from benchmarks.results import DISTURBED, SCHEMA, Bench, Reference, Series, difference, load, merge, save
 
 OURS_SIX = "compare(), six processes"
 REFERENCE_S = 1.0
 DISTRIBUTIONS = {"torch.utils.benchmark": "torch", "pyperf": "pyperf", "pytest-benchmark": "pytest-benchmark"}
 Job = tuple[str, str]
-"""A workload and an estimator (or the yardstick)."""
-
-
-class BenchError(RuntimeError):
-    """What was asked for can't be done; one line says what to change."""
+"""A workload and an estimator (or the reference)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Part:
     condition: str
     seconds: float
     references: int = 1
-    """Processes of the yardstick for each workload and round."""
+    """Processes of the reference for each workload and round."""
     sitting: str = ""
     """What tells these estimates from those of another day or host."""
 
@@ -48,54 +42,34 @@ def begin(file: Path, estimators: tuple[str, ...]) -> Bench:
     Raises:
         BenchError: it is broken, or comes from another machine, other versions or another method.
     """
-    here = _here(estimators)
+    here = _empty(estimators)
     if not file.exists():
         return here
-    try:
-        there = load(file)
-    except ValueError as error:
-        raise BenchError(str(error)) from error
-    if other := differ(there, here):
+    there = load(file)
+    if other := difference(there, here):
         raise BenchError(f"{file} can't be continued here: its {other}. Name another file with --out, or delete it")
-    return joined(there, here)
+    return merge(there, here)
 
 
-def _here(estimators: tuple[str, ...]) -> Bench:
+def _empty(estimators: tuple[str, ...]) -> Bench:
     used = {"mlx", *(DISTRIBUTIONS[name] for name in estimators if name in DISTRIBUTIONS)}
-    return Bench(SCHEMA, METHOD, now(), facts(machine()), {name: version(name) for name in sorted(used)})
-
-
-def facts(found: Machine) -> dict[str, str | int]:
-    """Return what the bench's files say of a machine."""
-    return {"chip": found.gpu or found.chip, "cores": found.cores, "backend": found.backend,
-            "os": found.os, "python": found.python, "mlx": found.mlx}  # fmt: skip
-
-
-def now() -> str:
-    """Return the time, UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def version(package: str) -> str:
-    """Return an installed package's version; Debian's torch says it in the module alone."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    return str(importlib.import_module(package).__version__)
+    return Bench(SCHEMA, METHOD, now(), this_machine()[1], {name: version(name) for name in sorted(used)})
 
 
 def rounds(bench: Bench, part: Part, repeats: int, ask: Ask, until: float = float("inf")) -> Iterator[Bench]:
-    """Go round after round until each has ``repeats`` estimates; give the bench after each round.
+    """Go round after round until each kind has ``repeats`` estimates; yield the bench after each round.
 
-    A round asks every estimator about every workload once, and the yardstick about each workload, in an order drawn anew. ``until`` is a :func:`time.monotonic` at which no round shall still run.
+    A round asks every estimator about every workload once, and the reference about each workload, in a new random order.
+    ``until`` is the :func:`time.monotonic` at which no round may still run.
     """
     longest = 0.0
-    with disturbance() if part.condition == DISTURBED else contextlib.nullcontext():
+    with busy_neighbor() if part.condition == DISTURBED else contextlib.nullcontext():
         while jobs := _missing(bench, part, repeats):
             start = time.monotonic()
             if start + longest > until:
                 return
-            found = one_round(jobs, part, ask, random.Random(bench.size()))
-            bench = _with(bench, part, found)
+            results = one_round(jobs, part, ask, random.Random(bench.size()))
+            bench = _with(bench, part, results)
             yield bench
             longest = max(longest, time.monotonic() - start)
 
@@ -109,46 +83,44 @@ def _missing(bench: Bench, part: Part, repeats: int) -> list[Job]:
     ]
 
 
-def one_round(jobs: list[Job], part: Part, ask: Ask, dice: random.Random) -> dict[Job, list[Found]]:
-    """Ask for one estimate of each job; the six processes of ours lie between the others', as when recording."""
+def one_round(jobs: list[Job], part: Part, ask: Ask, dice: random.Random) -> dict[Job, list[Result]]:
+    """Return one estimate for each job; the six processes of ours are spread between the others', as in a recording."""
     tasks: list[tuple[Job, str, float]] = []
     for workload, estimator in jobs:
         shares = [(RUN, part.seconds / SIX)] * SIX if estimator == OURS_SIX else [(estimator, part.seconds)]
         tasks += [((workload, estimator), *one) for one in shares]
     tasks += [((workload, REFERENCE), REFERENCE, REFERENCE_S) for workload in dict(jobs)] * part.references
-    answers: dict[Job, list[Found]] = {job: [] for job, _, _ in tasks}  # in this order they stand in the file
+    results: dict[Job, list[Result]] = {job: [] for job, _, _ in tasks}  # the order in which they stand in the file
     for job, name, share in dice.sample(tasks, len(tasks)):
-        answers[job].append(ask(job[0], name, share))
-    return {job: [_combined(found)] if job[1] == OURS_SIX else found for job, found in answers.items()}
+        results[job].append(ask(job[0], name, share))
+    return {job: [_combined(runs)] if job[1] == OURS_SIX else runs for job, runs in results.items()}
 
 
-def _combined(found: list[Found]) -> Found:
-    made = combined(found)
-    return {"ratio": made.ratio, "low": made.low, "high": made.high}
+def _combined(runs: list[Result]) -> Result:
+    estimate = combined(runs)
+    return {"ratio": estimate.ratio, "low": estimate.low, "high": estimate.high}
 
 
-def _with(bench: Bench, part: Part, found: dict[Job, list[Found]]) -> Bench:
+def _with(bench: Bench, part: Part, results: dict[Job, list[Result]]) -> Bench:
     references, series = [], []
-    for (workload, estimator), answers in found.items():
-        ratios, lows, highs = (tuple(_rounded(one[key]) for one in answers) for key in ("ratio", "low", "high"))
-        seen = tuple(ratio for ratio in ratios if ratio is not None)
+    for (workload, estimator), estimates in results.items():
+        ratios = tuple(rounded(one["ratio"]) for one in estimates)
+        lows, highs = (
+            tuple(None if one[end] is None else rounded(one[end]) for one in estimates) for end in ("low", "high")
+        )
         if estimator == REFERENCE:
-            references.append(Reference(part.condition, workload, seen, part.sitting))
+            references.append(Reference(part.condition, workload, ratios, part.sitting))
         else:
-            series.append(Series(part.condition, workload, estimator, part.seconds, seen, lows, highs, part.sitting))
-    made = Bench(SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references), tuple(series))
-    return joined(bench, made)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+            series.append(Series(part.condition, workload, estimator, part.seconds, ratios, lows, highs, part.sitting))
+    new = Bench(SCHEMA, METHOD, now(), bench.machine, bench.packages, tuple(references), tuple(series))
+    return merge(bench, new)
 
 
 def run(
     parts: list[Part], file: Path, repeats: int, ask: Ask, minutes: float = float("inf"),
     show: Callable[[Part, Bench], None] = lambda part, bench: None,
 ) -> bool:  # fmt: skip
-    """Run the parts one after the other and save after each round; False when the minutes end before the work.
+    """Run the parts one after the other and save after each round; return False when the minutes end before the work.
 
     Raises:
         BenchError: the file can't be continued here.

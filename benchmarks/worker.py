@@ -1,4 +1,4 @@
-"""One estimate in a process of its own: ``python -m benchmarks.worker WORKLOAD ESTIMATOR SECONDS``."""
+"""One estimate in a process of its own: ``python -m benchmarks.worker WORKLOAD ESTIMATOR SECONDS`` prints it as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is timed: pairs of a plain function and its compiled self, from nothing but overhead to nothing but work."""
+"""The workloads: pairs of a plain function and the same function compiled, from pure overhead to pure work."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from compile_guide.timing import check_equal
+from benchmarks import BenchError
+from compile_guide.comparison import difference
 
 SEED = 7
 Side = tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]
-"""What evaluates, a function, and its inputs."""
+"""``mx.eval``, a function, and its inputs."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A plain function, its compiled self, and their evaluated inputs."""
+    """A plain function, the same function compiled, and their evaluated inputs."""
 
     baseline: Callable[..., Any]
     candidate: Callable[..., Any]
@@ -30,7 +31,7 @@ def scalar() -> Workload:
 
 
 def chain_small() -> Workload:
-    """Six elementwise operations on 100,000 values, which fit a cache."""
+    """Six elementwise operations on 100,000 values, which fit into a cache."""
     return _chain(100_000)
 
 
@@ -74,49 +75,40 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
 
 
 def make(name: str) -> Workload:
-    """Build a workload and call both functions twice, so that traces, kernels and memory are there.
+    """Return a workload after two calls of both functions, which trace, build kernels and allocate memory.
 
     Raises:
         KeyError: there is no workload of that name.
     """
     import mlx.core as mx
 
-    found = WORKLOADS[name]()
-    mx.eval(found.inputs)
+    workload = WORKLOADS[name]()
+    mx.eval(workload.inputs)
     for _ in range(2):
-        mx.eval(found.baseline(*found.inputs), found.candidate(*found.inputs))
-    return found
+        mx.eval(workload.baseline(*workload.inputs), workload.candidate(*workload.inputs))
+    return workload
 
 
 def sides(name: str) -> tuple[Side, Side]:
-    """Return what evaluates, the function and its inputs, for baseline and candidate.
+    """Return baseline and candidate, each as a :data:`Side`.
 
     Both have been compared, as :func:`compile_guide.timing.compare` does before it measures. Comparing evaluates a graph
-    of its own, and from then on some functions take other times in that process (seen: a plain one up to a quarter less,
-    or a tenth more). So every estimator's process has the same past; :mod:`benchmarks.past` measures what it does.
+    of its own, and from then on some functions take other times in that process (one plain function took up to a quarter
+    less, another a tenth more). So every estimator's process evaluates the same things before it measures.
 
     Raises:
-        ValueError: they return different values.
+        BenchError: they return different values.
     """
-    found = make(name)
-    check(name, found)
-    return both_sides(found)
-
-
-def check(name: str, found: Workload) -> None:
-    """Raise ValueError when the two functions return different values."""
-    check_equal(name, found.baseline(*found.inputs), found.candidate(*found.inputs), rtol=1e-3, atol=1e-6)
-
-
-def both_sides(found: Workload) -> tuple[Side, Side]:
-    """Return a workload's functions with their inputs and what evaluates."""
     import mlx.core as mx
 
-    return (mx.eval, found.baseline, found.inputs), (mx.eval, found.candidate, found.inputs)
+    it = make(name)
+    if words := difference(it.baseline(*it.inputs), it.candidate(*it.inputs), rtol=1e-3, atol=1e-6):
+        raise BenchError(f"{name}: {words}")
+    return (mx.eval, it.baseline, it.inputs), (mx.eval, it.candidate, it.inputs)
 
 
 def calls(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return :func:`sides` as two functions of no arguments, for tools that want such."""
+    """Return :func:`sides` as two functions without arguments, for tools that need such."""
 
     def call(side: Side) -> Callable[[], object]:
         evaluate, function, inputs = side

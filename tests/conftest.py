@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import quick_compiler
 from hypothesis import HealthCheck, settings
 from promises import pytest_addoption, pytest_configure  # noqa: F401 - hooks
 
-from compile_guide.records import schema as record
+from compile_guide.records.schema import SCHEMA, CheckedRun, Entry, Machine, Record, Settings, save
 
 # How quickly this machine makes and checks an input says nothing about the code: the tests share its cores.
 settings.register_profile("guide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,8 +29,8 @@ for name in COLORS:
 
 
 LONGEST_FIRST = (
-    "test_real_site", "test_reproducible", "test_killed", "test_whole", "test_anywhere", "test_ledger", "test_examples",
-    "test_observed", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
+    "test_real_site", "test_incremental", "test_reproducible", "test_killed", "test_anywhere", "test_ledger", "test_examples",
+    "test_gallery_pages", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
 )  # fmt: skip
 """Files that take minutes, most of it in one fixture: whoever begins one last lets the other processes wait."""
 
@@ -64,39 +67,52 @@ def no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMPILE_GUIDE_REPLAY", raising=False)
 
 
-def make_run(ratio: float = 2.0, pairs: int = 12, base: float = 1e-3, **more: object) -> record.Run:
+def make_run(ratio: float = 2.0, pairs: int = 12, base: float = 1e-3, **more: object) -> CheckedRun:
     """A process that saw the same ratio in each of its pairs."""
     facts: dict[str, object] = {
         "baseline_s": (base * ratio,) * pairs, "candidate_s": (base,) * pairs,
         "first_baseline_s": base * 3, "first_candidate_s": 0.5, "cache": "warm",
         "baseline_calls": 1, "candidate_calls": 1, "baseline_peak": 4000, "candidate_peak": 1000, "copy_bandwidth": None,
     }  # fmt: skip
-    return record.Run(**{**facts, **more})
+    return CheckedRun(**{**facts, **more})
 
 
 def make_entry(
     name: str = "gelu", example: str = "gelu_speedup", ratios: tuple[float, ...] = (1.9, 2, 2, 2, 2, 2.1)
-) -> record.Entry:
+) -> Entry:
     """A comparison with one process for each ratio."""
-    return record.Entry(example, name, tuple(make_run(r) for r in ratios), 8_000_000, None, "")
+    return Entry(example, name, tuple(make_run(r) for r in ratios), 8_000_000, None, "")
 
 
-def make_record(*entries: record.Entry, **more: object) -> record.Record:
+def make_record(*entries: Entry, **more: object) -> Record:
     """A record of a machine that doesn't exist."""
-    machine = record.Machine(
+    machine = Machine(
         backend="cpu", chip="Test Chip", cores=2, gpu=None, memory=16 * 2**30, os="Test OS 1", arch="x86_64",
         python="3.12.0", mlx="0.32.4", compiler="g++ 12", power=None, copy_bandwidth=1e10,
     )  # fmt: skip
     facts: dict[str, object] = {
-        "schema": record.SCHEMA, "id": "cpu-test-chip-mlx-0-32-4", "created": "2026-11-22T00:00:00Z", "guide": "0.1.0",
-        "machine": machine, "settings": record.Settings(3.0, 6, 0.02), "comparisons": entries or (make_entry(),),
+        "schema": SCHEMA, "id": "cpu-test-chip-mlx-0-32-4", "created": "2026-11-22T00:00:00Z", "guide": "0.1.0",
+        "machine": machine, "settings": Settings(3.0, 6, 0.02), "comparisons": entries or (make_entry(),),
     }  # fmt: skip
-    return record.Record(**{**facts, **more})
+    return Record(**{**facts, **more})
 
 
 @pytest.fixture
 def record_file(tmp_path: Path) -> Path:
     """A saved record with one comparison, "gelu", of ratio 2."""
     path = tmp_path / "records" / "cpu-test-chip-mlx-0-32-4.json"
-    record.save(make_record(), path)
+    save(make_record(), path)
     return path
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
+    """Mount a disk of that size at ``place``; skip where this isn't allowed."""
+    place.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(argv, capture_output=True, check=False).returncode:
+        pytest.skip("not shown here: a small disk can't be mounted without root's rights")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)

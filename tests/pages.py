@@ -13,8 +13,6 @@ they are left out. Fences of ``console``, ``bash`` and the like aren't run.
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import json
 import re
 import sys
@@ -23,9 +21,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from _ext import graphs
+from guide import ROOT
 from quick_compiler import with_quick_compiler
 
+from _ext import graphs
 from compile_guide import _process as process
 
 LIMIT_S = 240.0

@@ -1,4 +1,4 @@
-"""Build the site twice, from two folders in two environments, and compare every file: ``python -m reproduce``.
+"""Build the site twice, from two folders in two environments, and compare every file: ``python tests/reproduce.py``.
 
 What a build may depend on is the commit and the versions of the packages it runs with. So the second build differs in
 all the rest: folder, clock, time zone, locale, umask, the seed of Python's hashes, the home folder, the number of jobs.
@@ -15,14 +15,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compile_guide.elsewhere import copy_tree
-
 SPHINX = ("-m", "sphinx", "-c", ".", "docs", "build/html", "-d", "build/doctrees", "-n", "-W", "--keep-going", "-q")
+NEEDED = ("conf.py", "pyproject.toml", "CHANGELOG.md", "docs", "gallery", "src", "benchmarks")
+"""What a build of the site reads of a checkout."""
+MADE = re.compile(r"docs/gallery/|docs/sg_|(.*/)?(__pycache__|[^/]+\.egg-info)/|.*\.pyc$")
+"""What builds and Python leave among it."""
 DAYS = 1234
 AHEAD = f"""
 #include <ctime>
@@ -71,8 +73,30 @@ OTHER = Place(
 )  # fmt: skip
 
 
-class ReproduceError(RuntimeError):
+class ReproduceError(Exception):
     """A build failed, so there is nothing to compare; the message ends with what it printed last."""
+
+
+def files_of(tree: Path) -> Iterator[Path]:
+    """Yield, relative to ``tree``, the files of a checkout that a build reads, and none that a build has made."""
+    for name in NEEDED:
+        found = [tree / name] if (tree / name).is_file() else sorted((tree / name).rglob("*"))
+        inside = [file.relative_to(tree) for file in found if file.is_file()]
+        yield from (file for file in inside if not MADE.match(file.as_posix()))
+
+
+def copy_tree(tree: Path, target: Path) -> None:
+    """Copy what a build reads of a checkout to ``target``, a new folder; Sphinx compares times, so each file keeps its own.
+
+    Raises:
+        FileExistsError: the folder is there already.
+    """
+    target.mkdir(parents=True)
+    for name in files_of(tree):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tree / name, target / name)  # not its mode: a file may be read-only
+        seen = (tree / name).stat()
+        os.utime(target / name, ns=(seen.st_atime_ns, seen.st_mtime_ns))
 
 
 def clock(folder: Path) -> dict[str, str | None]:
@@ -158,7 +182,7 @@ def twice(
 
 def main(argv: list[str] | None = None) -> int:
     """Build twice, print what was varied and what differs; return 1 when anything does, 2 when a build failed."""
-    parser = argparse.ArgumentParser("python -m reproduce", description=__doc__)
+    parser = argparse.ArgumentParser("reproduce", description=__doc__)
     parser.add_argument("--record", default="", metavar="ID", help="the record that the site shows")
     parser.add_argument("--tree", type=Path, default=Path(), metavar="DIR", help="the checkout (default: here)")
     parser.add_argument("--python", default=sys.executable, metavar="FILE", help="another Python, for the second build")

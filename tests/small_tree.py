@@ -1,20 +1,18 @@
-"""A small checkout with the project's own settings: two examples, three pages, one record. It builds in seconds."""
+"""A small checkout with the project's own settings: two examples, four pages, one record. It builds in seconds."""
 
 from __future__ import annotations
-
-from guide import ROOT
 
 import shutil
 from pathlib import Path
 
 import fork_server
 from conftest import make_entry, make_record
+from guide import ROOT
 from reproduce import SPHINX
-from site_builds import write
+from site_builds import FAST, write
 
-from compile_guide.records import schema as record
+from compile_guide.records.schema import Verdict, save
 
-FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
 EXAMPLE = '''"""
 An example
 ==========
@@ -62,20 +60,22 @@ gallery/index
 """,
     "docs/second.md": "# The second page\n\nSee [the third](third.md) and [](third.md#a-part).\n",
     "docs/third.md": "# The third page\n\nRare words: quokka.\n\n## A part\n\n```{machines}\n```\n",
-    "docs/claims.md": "# Claims\n\n```{claims} tracing\n```\n",
+    "docs/claims.md": "# Claims\n\n```{claims} tracing\n```\n\n```{record-files}\n```\n",
     "gallery/GALLERY_HEADER.rst": "Examples\n========\n\nAll of them.\n",
     "gallery/basics/GALLERY_HEADER.rst": "Basics\n======\n\nThe first ones.\n",
     "gallery/basics/example.py": EXAMPLE,
     "gallery/basics/plain.py": PLAIN,
 }
+FOLDERS = ("src", "benchmarks", "docs/_ext", "docs/_static", "docs/_templates", "docs/claims")
+"""What the settings read beside the pages; of the claims the checks alone, without their pages."""
 
 
 def small_tree(folder: Path) -> Path:
-    """Make the checkout in ``folder``, with the project's settings and helper."""
+    """Make the checkout in ``folder``, with the project's settings and code."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "conf.py", folder)
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "docs" / "_static", folder / "docs" / "_static")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.md"))
     write(folder, PAGES)
     put_record(folder)
     return folder
@@ -84,12 +84,21 @@ def small_tree(folder: Path) -> Path:
 def put_record(folder: Path, *ratios: float) -> None:
     """Write the record; ``ratios`` replace its comparison's."""
     entry = make_entry("gelu", ratios=ratios) if ratios else FAST
-    made = make_record(entry, claims=(record.Verdict("dtype-retraces", True, "2 traces"),))
-    record.save(made, folder / "docs" / "records" / f"{made.id}.json")
+    made = make_record(entry, claims=(Verdict("dtype-retraces", True, "2 traces"),))
+    save(made, folder / "docs" / "records" / f"{made.id}.json")
+
+
+def start(folder: Path, *options: str, log: Path | None = None) -> fork_server.BaseProcess:
+    """Start a build of a checkout with the code that lies in it, as ``nox -s render`` does, with more options."""
+    return fork_server.start(folder, [*SPHINX[2:], *options], log or log_of(folder))
+
+
+def log_of(folder: Path) -> Path:
+    """Return the file that a build of the checkout writes its messages to."""
+    return folder.with_name(f"{folder.name}.log")
 
 
 def built(folder: Path) -> Path:
-    """Build a checkout, with the helper that lies in it; return the folder of the pages."""
-    log = folder.with_name(f"{folder.name}.log")
-    assert fork_server.ended(fork_server.start(folder, list(SPHINX[2:]), log)) == 0, log.read_text(encoding="utf-8")
+    """Build a checkout and return the folder of the pages."""
+    assert fork_server.ended(start(folder)) == 0, log_of(folder).read_text(encoding="utf-8")
     return folder / "build" / "html"

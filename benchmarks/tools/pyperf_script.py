@@ -1,4 +1,4 @@
-"""A benchmark script as pyperf wants it: it starts itself again for each of its processes."""
+"""A benchmark script for pyperf, which starts it again for each of its processes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 
 import pyperf
+
 from benchmarks.workloads import calls
 
 
 def lazily(index: int) -> Callable[[], object]:
-    """Return a function for pyperf, MLX's in the process that times it alone: the one that starts them calls nothing."""
+    """Return the function to time in a process that times it; ``object`` in the process that only starts those."""
     return calls(os.environ["BENCH_WORKLOAD"])[index] if runner.args.worker_task == index else object
 
 

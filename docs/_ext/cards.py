@@ -10,17 +10,16 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.sphinxext.nodes import note, page_link, paragraph, text, warn
+from compile_guide.sphinxext.listings import list_files
+from compile_guide.sphinxext.nodes import page_link, paragraph, text, warn
 
 EXCERPT_LINES = 6
 
@@ -89,33 +88,41 @@ def card(example: Example) -> nodes.container:
     return made
 
 
-def mend_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
-    """Put our cards in the place of sphinx-gallery's thumbnails.
+class example_card(nodes.container):
+    """A card that sphinx-gallery's thumbnail has been replaced by."""
 
-    As they come, a thumbnail's link has no text that a screen reader could read, its introduction stands in
-    an attribute that HTML doesn't know, and the filter's empty box repeats its id once a topic.
+
+class ExampleCard(SphinxDirective):
+    """``example-card PAGE``: what stands in the place of sphinx-gallery's thumbnail.
+
+    As it comes, a thumbnail's link has no text that a screen reader could read, and its introduction stands in an
+    attribute that HTML doesn't know.
     """
-    for raw in [raw for raw in doctree.findall(nodes.raw) if "sg-tag-list" in raw.astext()]:
-        raw.parent.remove(raw)
-    for opening in [raw for raw in doctree.findall(nodes.raw) if 'class="sphx-glr-thumbnails"' in raw.astext()]:
-        parent, start = opening.parent, opening.parent.index(opening)
-        inside = list(takewhile(lambda node: not _closes(node), parent.children[start:]))
-        links = [link for node in inside for link in node.findall(addnodes.pending_xref) if link["reftype"] == "doc"]
-        cards = [card(_example_of(app, link["reftarget"])) for link in links]
-        parent[start : start + len(inside) + 1] = (
-            [nodes.container("", *cards, classes=["guide-cards", "guide-filtered"])] if cards else []
-        )
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the card of the example on that page."""
+        conf, source, page = self.config.sphinx_gallery_conf, Path(self.env.srcdir), PurePosixPath(self.arguments[0])
+        script = source / conf["examples_dirs"] / page.parent.name / f"{page.name}.py"
+        self.env.note_dependency(str(script))
+        found = card(read_example(script, source / conf["gallery_dirs"], source))
+        return [example_card("", *found.children, classes=found["classes"])]
 
 
-def _closes(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.raw) and node.astext().strip() == "</div>"
+def group_cards(app: Sphinx, doctree: nodes.document) -> None:
+    """Put cards that follow each other into one container (``doctree-read``)."""
+    for first in [one for one in doctree.findall(example_card) if not isinstance(_before(one), example_card)]:
+        parent, start = first.parent, first.parent.index(first)
+        cards = list(takewhile(lambda node: isinstance(node, example_card), parent.children[start:]))
+        made = nodes.container("", classes=["guide-cards", "guide-filtered"])
+        parent[start : start + len(cards)] = [made]
+        made += [nodes.container("", *one.children, classes=one["classes"]) for one in cards]
 
 
-def _example_of(app: Sphinx, page: str) -> Example:
-    conf, source = app.config.sphinx_gallery_conf, Path(app.srcdir)
-    script = source / conf["examples_dirs"] / Path(page).parent.name / f"{Path(page).name}.py"
-    app.env.note_dependency(str(script))
-    return read_example(script, source / conf["gallery_dirs"], source)
+def _before(node: nodes.Element) -> nodes.Node | None:
+    place = node.parent.index(node)
+    return node.parent.children[place - 1] if place else None
 
 
 def themed(stem: str) -> list[nodes.Node]:
@@ -124,14 +131,6 @@ def themed(stem: str) -> list[nodes.Node]:
         nodes.image(uri=f"{stem}{end}.svg", alt="", classes=[word], loading="lazy")
         for word, end in (("only-light", ""), ("only-dark", "_dark"))
     ]
-
-
-def all_examples(config: Config, source: Path) -> tuple[str, ...]:
-    """Return the paths of all scripts in the gallery, below it; none where there is no gallery."""
-    if "sphinx_gallery_conf" not in config:
-        return ()
-    gallery = source / config.sphinx_gallery_conf["examples_dirs"]
-    return tuple(sorted(file.relative_to(gallery).as_posix() for file in gallery.glob("*/[!_]*.py")))
 
 
 class Examples(SphinxDirective):
@@ -145,7 +144,7 @@ class Examples(SphinxDirective):
         conf, source = self.config.sphinx_gallery_conf, Path(self.env.srcdir)
         gallery, generated = source / conf["examples_dirs"], source / conf["gallery_dirs"]
         scripts = [file for topic in self._topics(gallery, conf) for file in sorted(topic.glob("[!_]*.py"))]
-        note(self.env).examples = all_examples(self.config, source)
+        list_files(self.env, conf["examples_dirs"], "*/[!_]*.py")
         if self.arguments:
             users = self._users(source / conf["backreferences_dir"])
             scripts = [script for script in scripts if script.name in users]
@@ -174,3 +173,14 @@ class Examples(SphinxDirective):
         self.env.note_dependency(file)
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         return {entry[0] for name in self.arguments for entry in known.get(name, ())}
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives; let sphinx-gallery write ours where it would write a thumbnail."""
+    from sphinx_gallery import backreferences, gen_rst
+
+    backreferences.THUMBNAIL_TEMPLATE = "\n.. example-card:: {doc_name}\n\n"  # see private_names.py
+    gen_rst.THUMBNAIL_PARENT_DIV = gen_rst.THUMBNAIL_PARENT_DIV_CLOSE = "\n"
+    app.add_directive("example-card", ExampleCard)
+    app.add_directive("examples", Examples)
+    app.connect("doctree-read", group_cards, priority=300)

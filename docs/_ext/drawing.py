@@ -15,6 +15,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from compile_guide.sphinxext.nodes import drawing
+
 FONT, LINE = 13, 17
 LETTER = 7.4
 """Widest mean width of a letter at this font size, over the fonts that a system may have."""
@@ -116,10 +118,6 @@ def _path(points: Sequence[Point], bent: bool) -> str:
     return "".join(parts)
 
 
-class drawing(nodes.General, nodes.Element):
-    """An SVG element; formats without pictures get its description."""
-
-
 class drawings(nodes.General, nodes.Element):
     """Figures side by side where there is room."""
 
@@ -131,15 +129,6 @@ def figure(boxes: list[Box], arrows: list[Arrow], caption: str, description: str
     if caption:
         made += nodes.caption(caption, caption)
     return made
-
-
-def _draw(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(node["svg"])
-
-
-def _say(translator: Any, node: nodes.Element) -> None:
-    if hasattr(translator, "add_text"):
-        translator.add_text(node["description"])
 
 
 def _open_row(translator: Any, node: nodes.Element) -> None:
@@ -156,11 +145,6 @@ def _done(translator: Any, node: nodes.Element) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the nodes, once for the several extensions that draw."""
-    if drawing.__name__ in app.registry.translation_handlers.get("html", {}):
-        return
-    others = ("text", "latex", "man", "texinfo")
-    words: dict[str, Any] = dict.fromkeys(others, (_say, _done))
-    nothing: dict[str, Any] = dict.fromkeys(others, (_done, _done))
-    app.add_node(drawing, html=(_draw, _done), **words)
+    """Register the node."""
+    nothing: dict[str, Any] = dict.fromkeys(("text", "latex", "man", "texinfo"), (_done, _done))
     app.add_node(drawings, html=(_open_row, _close_row), **nothing)

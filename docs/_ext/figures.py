@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from compile_guide.formatting import UNMEASURED
 from compile_guide.sphinxext.nodes import warn
-from compile_guide.timing import UNMEASURED
 
 LIGHT_TO_DARK = {
     "#1f2328": "#e6edf3",  # ink
@@ -39,6 +39,14 @@ def style() -> dict[str, Any]:
         "axes.prop_cycle": cycler(color=SERIES), "lines.linewidth": 2, "lines.markersize": 6,
         "legend.frameon": False, "legend.labelcolor": INK,
     }  # fmt: skip
+
+
+def use_style(_gallery_conf: dict[str, Any], _file: str | None) -> None:
+    """Set the style before an example runs (one of ``reset_modules``)."""
+    from matplotlib import pyplot
+
+    settings: Any = pyplot.rcParams
+    settings.update(style())
 
 
 def for_dark(svg: str) -> str:

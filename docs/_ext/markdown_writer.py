@@ -6,7 +6,6 @@ each page is written down once it is resolved, and the pages are joined in the o
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,8 +16,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from _ext.drawing import drawing
-from compile_guide.sphinxext.nodes import details, summary
+from compile_guide.sphinxext.nodes import details, drawing, summary
 
 SILENT = (
     nodes.comment,
@@ -146,15 +144,6 @@ def pipes(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-def _raw(node: nodes.Element, depth: int) -> list[str]:
-    """Keep the tables of HTML that an example's block returned; nothing else in raw HTML is for reading."""
-    rows = [
-        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall("<tr>(.*?)</tr>", node.astext())
-    ]
-    plain = [[html.unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in rows if row]
-    return [pipes(plain)] if plain else []
-
-
 def _summary(node: nodes.Element, depth: int) -> list[str]:
     return [f"**{inline(node)}**"]
 
@@ -171,7 +160,7 @@ WRITERS: list[tuple[type | tuple[type, ...], Callable[[nodes.Element, int], list
     ((nodes.definition_list_item, nodes.field), _definition),
     ((nodes.block_quote, nodes.Admonition), _quote),
     (nodes.table, _table),
-    (nodes.raw, _raw),
+    (nodes.raw, lambda node, _: []),
     (nodes.image, lambda node, _: [inline(node)]),
     (drawing, lambda node, _: [f"[Drawing: {node['description']}]"]),
     (summary, _summary),
@@ -227,7 +216,7 @@ def _spare(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
     All settings of sphinx-llms-txt make Sphinx read every page again.
     """
-    changed = hasattr(app, "_compile_guide_written") or getattr(app, "_compile_guide_gone", None)
+    changed = hasattr(app, "_compile_guide_written")
     if not changed and (Path(app.outdir) / getattr(app.config, "llms_txt_filename", "")).is_file():
         for listener in list(app.events.listeners["build-finished"]):
             if listener.handler.__module__ == "sphinx_llms_txt":

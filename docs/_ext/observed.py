@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from claims._errors import ENTRIES
-from claims._errors._entry import Entry
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.ledger.claims import all_claims
-from compile_guide.ledger.history import History, HistoryError, Turn, Version, load, turns
+from _ext.turns import Turn, turns
+from claims._errors import ENTRIES
+from claims._errors._entry import Entry
+from compile_guide.ledger.history import History, HistoryError, Version, load
 from compile_guide.records.schema import Message, Record
-from compile_guide.sphinxext.machine_tabs import alike, in_order, machine_name, machines_cell, versions
+from compile_guide.sphinxext.domain import place_link, places
+from compile_guide.sphinxext.machine_tabs import grouped, in_order, machine_name, machines_cell, versions
 from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, folded, literal_block, note, paragraph, place_link, table, text, warn
+from compile_guide.sphinxext.nodes import Cell, folded, literal_block, paragraph, table, text, warn
+from compile_guide.sphinxext.roles import known_claims
 from compile_guide.sphinxext.text import VERDICTS
 
 MARKS = {True: "✓", False: "✗", None: "?"}
@@ -40,7 +43,7 @@ class ShapelessSupport(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return a table for each outcome, the one of this site's record first."""
         made: list[nodes.Node] = []
-        for group, support in alike(in_order(self.shelf()), lambda record: record.tables.support or None):
+        for group, support in grouped(in_order(self.records()), lambda record: record.tables.support or None):
             rows: list[list[Cell]] = [
                 [nodes.literal(row.code, row.code), self._outcome(row.smaller), self._outcome(row.larger)]
                 for row in support
@@ -73,7 +76,7 @@ class AlreadyCompiled(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a table of functions and one of layers."""
-        shown = self.shelf().shown
+        shown = self.records().shown
         if shown is None or not shown.tables.ready:
             return []
         functions = [r for r in shown.tables.ready if r.kind == "function"]
@@ -101,12 +104,12 @@ class ErrorCatalogue(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections, in the order of the entries."""
-        found = self.shelf()
+        found = self.records()
         return [self._entry(entry, tuple(in_order(found)), found.shown) for entry in ENTRIES]
 
     def _entry(self, entry: Entry, records: tuple[Record, ...], shown: Record | None) -> nodes.section:
         place = f"error-{entry.id}"
-        note(self.env).places.add(place)
+        places(self.env).note_place(place)
         said = _message(shown, entry.id)
         heading = f"{said.type}: {_first_words(said.message)}" if said else entry.title
         section = nodes.section("", nodes.title(heading, heading), ids=[place], classes=["error-entry"])
@@ -126,7 +129,7 @@ class ErrorCatalogue(RecordsDirective):
     @staticmethod
     def _seen(entry: Entry, records: tuple[Record, ...]) -> list[nodes.Node]:
         rows: list[list[Cell]] = []
-        for group, said in alike(records, lambda record: _message(record, entry.id)):
+        for group, said in grouped(records, lambda record: _message(record, entry.id)):
             cured = "✓ runs" if said.fixed else "✗ does not run"
             raised = f"{said.type}: {said.message}".rstrip(": ") if said.type else "nothing"
             rows.append([machines_cell(group), versions(group), raised, cured])
@@ -184,11 +187,10 @@ class VersionHistory(SphinxDirective):
             made.append(section)
         return made
 
-    @staticmethod
-    def _turn(turn: Turn) -> nodes.paragraph:
-        claim = all_claims().get(turn.claim)
+    def _turn(self, turn: Turn) -> nodes.paragraph:
+        claim = known_claims(self.env, self.config).get(turn.claim)
         statement = claim.statement if claim else turn.claim
-        link = place_link("", "", text(statement), key=f"claim-{turn.claim}")
+        link = place_link(f"claim-{turn.claim}", text(statement))
         before, after = (f"“{seen.rstrip('.')}”" for seen in (turn.before, turn.after))
         return paragraph(link, " ", verdict_text(turn.holds), f" {turn.last}: {before}. {turn.release}: {after}.")
 
@@ -220,5 +222,13 @@ def _unchanged(ids: list[str], able: list[Version]) -> list[nodes.Node]:
     return made
 
 
-def _to_claim(id: str) -> place_link:
-    return place_link("", "", text(id), key=f"claim-{id}")
+def _to_claim(id: str) -> nodes.Node:
+    return place_link(f"claim-{id}", text(id))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("shapeless-support", ShapelessSupport)
+    app.add_directive("already-compiled", AlreadyCompiled)
+    app.add_directive("error-catalogue", ErrorCatalogue)
+    app.add_directive("version-history", VersionHistory)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from compile_guide.formatting import NOTHING
 from compile_guide.sphinxext.nodes import Cell, paragraph, table, text, warn
-from compile_guide.sphinxext.text import NOTHING, join
+from compile_guide.sphinxext.text import join
 
 FILE = "promises.json"
 MARKS = {"passed": "✓ kept", "failed": "✗ broken", "skipped": "? not shown", "not run": "? not tested"}
@@ -80,3 +82,9 @@ class PromisesRun(PromisesDirective):
         when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
         said = f"Tested {when} on {found['machine']}, with {used}."
         return [paragraph(said, classes=["measured-on"])]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("promises", Promises)
+    app.add_directive("promises-run", PromisesRun)

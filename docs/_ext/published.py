@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.application import Sphinx
 
-from compile_guide.records.record_set import Shelf
+from compile_guide.comparison import Comparison
+from compile_guide.formatting import NOTHING, format_time
+from compile_guide.records.record_set import RecordSet
+from compile_guide.sphinxext.domain import place_link, places
 from compile_guide.sphinxext.machine_tabs import machine_name
 from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, note, page_link, paragraph, table, text, warn
-from compile_guide.sphinxext.roles import generated, measured, on_each
-from compile_guide.sphinxext.text import MEASURED, NOTHING, virtual
-from compile_guide.timing import Comparison, format_time
+from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text, warn
+from compile_guide.sphinxext.pages import having
+from compile_guide.sphinxext.roles import generated, measured, on_each, record_set
+from compile_guide.sphinxext.text import MEASURED, virtual
 
 MAX_BYTES = 200_000
 HEADER = ("What", "Where", "Plain", "Compiled", "Speed-up")
@@ -80,14 +84,14 @@ class FiguresDirective(RecordsDirective):
 
     def quoted(self, figures: Iterable[Figure]) -> nodes.table:
         """Return the table, two rows a figure: theirs, and ours or why there is none."""
-        shelf, examples = self.shelf(), generated(self.env, self.config)
-        known = {entry.name for record in shelf.records for entry in record.comparisons}
+        records, examples = self.records(), generated(self.env, self.config)
+        known = {entry.name for record in records.records for entry in record.comparisons}
         rows: list[list[Cell]] = []
         for figure in figures:
-            if figure.ours and figure.ours not in known and not shelf.unmeasured(figure.ours, examples):
+            if figure.ours and figure.ours not in known and not records.unmeasured(figure.ours, examples):
                 message = f"published figure {figure.what!r}: no record has a comparison {figure.ours!r}"
                 warn(message, "name", self.get_location())
-            rows += [_theirs(figure), _ours(figure, shelf if figure.ours in known else None)]
+            rows += [_theirs(figure), _ours(figure, records if figure.ours in known else None)]
         made = table(HEADER, rows, numbers=HEADER[2:])
         for index, row in enumerate(list(made.findall(nodes.row))[1:]):
             row["classes"].append("ours" if index % 2 else "theirs")
@@ -104,15 +108,15 @@ def _theirs(figure: Figure) -> list[Cell]:
     return [said, figure.where, figure.plain, figure.compiled, figure.ratio or NOTHING]
 
 
-def _ours(figure: Figure, shelf: Shelf | None) -> list[Cell]:
-    if shelf is None or shelf.shown is None:
+def _ours(figure: Figure, records: RecordSet | None) -> list[Cell]:
+    if records is None or records.shown is None:
         label = "Nothing of ours is near" if not figure.ours else "Ours is not measured yet"
         return [paragraph(text(f"{label}: ", "ours-label"), figure.why), "", *[NOTHING] * 3]
     says = (MEASURED["baseline"], MEASURED["candidate"], _ratio)
-    said = [on_each(measured(figure.ours, say), shelf, "measured") for say in says]
+    said = [on_each(measured(figure.ours, say), records, "measured") for say in says]
     name = nodes.literal(figure.ours, figure.ours)
     what = paragraph(text("Our nearest, ", "ours-label"), name, text(": ", "ours-label"), figure.why)
-    return [what, paragraph(on_each(machine_name, shelf, "machine")), *map(paragraph, said)]
+    return [what, paragraph(on_each(machine_name, records, "machine")), *map(paragraph, said)]
 
 
 def _ratio(comparison: Comparison) -> str:
@@ -146,8 +150,8 @@ class AppleSilicon(FiguresDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return an admonition and the published figures; nothing but a place once there is a record."""
-        note(self.env).places.add("apple-silicon-records")
-        records = [record for record in self.shelf().records if record.machine.backend == "metal"]
+        places(self.env).note_place("apple-silicon-records")
+        records = [record for record in self.records().records if record.machine.backend == "metal"]
         place = nodes.container("", ids=["apple-silicon-records"])
         names = "; ".join(map(machine_name, records))
         if any(not virtual(record.machine) for record in records):
@@ -162,3 +166,20 @@ class AppleSilicon(FiguresDirective):
             place += paragraph("This is what others have reported for two of them, measured by other methods:")
             place += self.quoted(figures)
         return [place]
+
+
+def name_apple_silicon(app: Sphinx, doctree: nodes.document) -> None:
+    """Say in the line that names the machines, while none is of Apple silicon, that none has recorded yet."""
+    if any(record.machine.backend == "metal" for record in record_set(app.env, app.config).records):
+        return
+    for line in having(doctree, nodes.container, "guide-page-switch"):
+        for words in having(line, nodes.paragraph, "measured-on"):
+            words += [nodes.Text(" "), place_link("apple-silicon-records", text("No Apple-silicon record yet."))]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the setting, the directives and the hook."""
+    app.add_config_value("compile_guide_published", "published.toml", "env", str)
+    app.add_directive("published", Published)
+    app.add_directive("apple-silicon", AppleSilicon)
+    app.connect("doctree-read", name_apple_silicon, priority=450)

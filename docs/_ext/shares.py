@@ -6,12 +6,14 @@ import statistics
 from collections.abc import Sequence
 
 from docutils import nodes
+from sphinx.application import Sphinx
 
+from compile_guide.comparison import Run
+from compile_guide.formatting import format_bytes, format_rate
 from compile_guide.records.schema import Entry, Record
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, switch
+from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_tabs
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text
-from compile_guide.timing import Run, format_bytes, format_rate
 
 FEWEST_BYTES = 10_000_000
 """What a comparison must move to be bound by memory: less fits a cache, or is over before overhead stops to count."""
@@ -22,8 +24,8 @@ class CopyShares(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a table for each machine that has such comparisons."""
-        panels: list[Panel] = [(r, [made]) for r in in_order(self.shelf()) if (made := self._table(r))]
-        return [switch(panels)] if panels else []
+        panels: list[Panel] = [(r, [made]) for r in in_order(self.records()) if (made := self._table(r))]
+        return [machine_tabs(panels)] if panels else []
 
     def _table(self, record: Record) -> nodes.table | None:
         entries = [e for e in record.comparisons if e.runs and (e.bytes_moved or 0) >= FEWEST_BYTES]
@@ -56,3 +58,8 @@ def _shares(runs: Sequence[Run], moved: int | None, times: Sequence[Sequence[flo
         return "—"
     between = f" ({min(rates):.0%} – {max(rates):.0%})" if len(rates) > 1 else ""
     return paragraph(f"{statistics.median(rates):.0%}", text(between, "interval"))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("copy-shares", CopyShares)

@@ -1,10 +1,8 @@
-"""Which parts of ``mlx.nn`` are compiled already: found by looking at the installed package.
+"""Which functions and layers of the installed ``mlx.nn`` are compiled already.
 
-A function is compiled if it is an object of the type that ``mx.compile`` returns and a second call doesn't
-run its body (``mx.grad`` returns that type too). Whether it was compiled with ``shapeless=True`` is not
-written on it, so it is tried: called with another size, a shapeless function is not traced again. A layer
-counts as compiled if its ``__call__`` uses such a function, or if an argument of its constructor has one as
-its default.
+A function is compiled if it has the type that ``mx.compile`` returns and a second call doesn't run its body (``mx.grad``
+returns that type too). It was compiled with ``shapeless=True`` if a call with another size doesn't trace it again. A layer
+counts as compiled if its ``__call__`` uses such a function, or if an argument of its constructor has one as its default.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
-SIZES = (61, 61, 67)  # sizes nobody else calls an activation with: the first call may have been traced before
+SIZES = (61, 61, 67)  # unusual ones: for another size, the first call might find a trace of an earlier one
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def _function(mx: Any, name: str, value: Any, kind: type) -> Row:
 
 
 def _compiling(mx: Any) -> bool:
-    """Say whether compilation is switched on: then a second call doesn't run the body."""
+    """Return whether compilation is switched on: then a second call doesn't run the body."""
     runs: list[int] = []
 
     def body(x: Any) -> Any:

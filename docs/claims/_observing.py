@@ -1,4 +1,4 @@
-"""How checks observe MLX: traces and kernels counted, graphs read, exceptions caught, risky calls run apart."""
+"""What checks share: count traces and kernels, read graphs, catch exceptions, run a risky call in a child process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compile_guide.ledger.claims import Seen
+from compile_guide.ledger.claims import Seen, scrub
 
 KERNEL_SUFFIXES = (".so", ".ptx", ".cubin")
 NEEDS_GPU = Seen(None, "needs a GPU; this MLX runs on the CPU")
@@ -52,12 +52,6 @@ def traces(mx: Any, body: Callable[..., Any], *calls: tuple[Any, ...], **options
         compiled(*arguments)
         runs.append(counted.runs)
     return runs
-
-
-def scrub(text: str) -> str:
-    """Return the text on one line, without addresses and file names, which differ from run to run."""
-    text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(text.split()))
-    return re.sub(r"(?<![\w.:/])/(?:[\w.+-]+/)+[\w.+-]*", "<path>", text)
 
 
 def raised(thunk: Callable[[], Any]) -> str:

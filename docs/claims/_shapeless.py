@@ -1,43 +1,47 @@
 """The shapeless support table: which functions are right under ``shapeless=True`` as sizes change.
 
-Each function is called with one size, then with another, and compared with the plain function. What is
-silently wrong may read or write beyond an array's end, so everything runs in child processes and on the CPU:
-which shapes MLX infers does not depend on the backend.
+Each function is called with one size, then with another, and compared with the plain function; most are traced at several
+first sizes, one after the other. A silently wrong one may read or write beyond an array's end, so all run in child
+processes, and on the CPU: which shapes MLX infers does not depend on the backend.
 
-``python -m claims._shapeless [NAME…]`` prints the table.
+``PYTHONPATH=docs python -m claims._shapeless [NAME…]`` prints the table.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
-
-from claims._shapeless_cases import GROUPS, Group, Shape
 
 from compile_guide.shapeless_check import FIRST, RIGHT, SECOND, WRONG, try_sizes, words
 
+from ._shapeless_cases import GROUPS, Group, Shape
+from ._shapeless_layers import layer_groups, made_layer
+
 ENDS = "ends the process"
 ABSENT = "does not run in this version"
-SEVERITY = (ABSENT, RIGHT, FIRST, SECOND, WRONG, ENDS)
+UNTRIED = "not tried"
+SEVERITY = (UNTRIED, ABSENT, RIGHT, FIRST, SECOND, WRONG, ENDS)
 LIMIT_S = 20.0
 BATCH = 12
 BEYOND = 256
 REPEATS = 100
 RISKY = ("addmm", "Linear", "= 0")
-"""Seen to write beyond an array's end: a process for each trial, which for others is the fallback."""
+"""Parts of names whose functions wrote beyond an array's end: each trial gets a process of its own."""
 POISON = {"MALLOC_PERTURB_": "71"}
-"""Makes glibc fill memory that is freed, so that what lies beyond an array's end is never right by chance."""
+"""Makes glibc fill freed memory, so that values beyond an array's end are never right by chance."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One function: the worst outcome over the smaller and over the larger sizes, and what each size did."""
+    """One function: the worst outcome over all smaller and over all larger sizes, and what each pair of sizes did."""
 
     name: str
     code: str
@@ -48,15 +52,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Trial:
-    """One function, called with its group's first size and then with ``second``."""
+    """One function, called with the size ``first`` and then with ``second``."""
 
     name: str
+    first: Shape
     second: Shape
 
 
+@cache
 def groups_by_name() -> dict[str, Group]:
-    """Return the group of each function of the table, in the table's order."""
-    return {name: group for group in GROUPS for name in group.cases}
+    """Return the group of each function of the table, in the table's order; the layers are those of the installed MLX."""
+    return {name: group for group in (*GROUPS, *layer_groups()) for name in group.cases}
 
 
 def support(names: Iterable[str] | None = None, *, jobs: int = 2) -> list[Row]:
@@ -67,41 +73,45 @@ def support(names: Iterable[str] | None = None, *, jobs: int = 2) -> list[Row]:
     """
     groups = groups_by_name()
     wanted = list(groups) if names is None else list(names)
-    trials = [Trial(n, second) for n in wanted for second in (*groups[n].smaller, *groups[n].larger)]
+    trials = [trial for name in wanted for trial in (*_trials(name, "smaller"), *_trials(name, "larger"))]
     risky = [t for t in trials if any(word in t.name for word in RISKY)]
     calm = [t for t in trials if t not in risky]
     batches = [calm[i : i + BATCH] for i in range(0, len(calm), BATCH)] + [[t] for t in risky]
     with ThreadPoolExecutor(jobs) as pool:
-        found = {t: said for batch in pool.map(_run, batches) for t, said in batch.items()}
-    return [_row(name, groups[name], found) for name in wanted]
+        results = {trial: result for batch in pool.map(_run, batches) for trial, result in batch.items()}
+    return [_row(name, groups[name].cases[name], results) for name in wanted]
 
 
-def _row(name: str, group: Group, found: dict[Trial, tuple[str, str]]) -> Row:
-    """Sum up a function's trials."""
-    smaller, larger = ([found[Trial(name, s)] for s in sizes] for sizes in (group.smaller, group.larger))
-    worst = [max((outcome for outcome, _ in side), key=SEVERITY.index) for side in (smaller, larger)]
-    pairs = zip((*group.smaller, *group.larger), (*smaller, *larger), strict=True)
-    seen = tuple(f"{group.first} then {s}: {outcome}{words and ': ' + words}" for s, (outcome, words) in pairs)
-    return Row(name, group.cases[name], worst[0], worst[1], seen)
+def _trials(name: str, side: str) -> list[Trial]:
+    """Return a function's trials with smaller, or with larger, second sizes."""
+    return [Trial(name, s.first, second) for s in groups_by_name()[name].sizes for second in getattr(s, side)]
+
+
+def _row(name: str, code: str, results: dict[Trial, tuple[str, str]]) -> Row:
+    """Return the row of a function, from the outcome and the words of each trial."""
+    sides = _trials(name, "smaller"), _trials(name, "larger")
+    worst = [max((results[trial][0] for trial in side), key=SEVERITY.index, default=UNTRIED) for side in sides]
+    seen = [(trial, *results[trial]) for side in sides for trial in side]
+    return Row(name, code, *worst, tuple(f"{t.first} then {t.second}: {o}{w and ': ' + w}" for t, o, w in seen))
 
 
 def _run(batch: Sequence[Trial]) -> dict[Trial, tuple[str, str]]:
-    """Run the trials in one child process; if it does not survive, each trial in one of its own."""
+    """Run the trials in one child process; if that dies, run each trial in one of its own."""
     lines = _child(batch)
     if lines is not None:
         return dict(zip(batch, lines, strict=True))
     if len(batch) == 1:
         return {batch[0]: (ENDS, "")}
-    return {trial: said for one in batch for trial, said in _run([one]).items()}
+    return {trial: result for one in batch for trial, result in _run([one]).items()}
 
 
 def _child(batch: Sequence[Trial]) -> list[tuple[str, str]] | None:
     """Run trials in a child process; None if a signal or the time limit ended it.
 
     Raises:
-        RuntimeError: the child ended with a Python error, which is this module's fault.
+        RuntimeError: the child ended with a Python error, which is a bug of this module.
     """
-    request = json.dumps([[t.name, t.second] for t in batch])
+    request = json.dumps([[t.name, t.first, t.second] for t in batch])
     path = os.pathsep.join(p for p in sys.path if p)
     argv = [sys.executable, "-m", "claims._shapeless", "--child", request]
     try:
@@ -122,12 +132,13 @@ def _child(batch: Sequence[Trial]) -> list[tuple[str, str]] | None:
 
 
 def names(mx: Any, nn: Any) -> dict[str, Any]:
-    """Return what expressions may use besides ``x``: evaluated, or their making would be traced as well."""
+    """Return what expressions may use besides ``x``; evaluated, since the operations that make it would be traced too."""
     mx.random.seed(0)
-    made: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         "w": _counting(mx, (6, 4), "float32"),
         "bias": mx.array([1e6, 2e6, 3e6, 4e6]),
         "rows": mx.array([0, 1]),
+        "last": mx.array([-1]),
         "row": mx.zeros((1, 2)),
         "key": mx.random.key(0),
         "filters": mx.ones((2, 2, 8)),
@@ -136,20 +147,16 @@ def names(mx: Any, nn: Any) -> dict[str, Any]:
     layers = {
         "linear": nn.Linear(6, 4),
         "plain_linear": nn.Linear(6, 4, bias=False),
-        "layer_norm": nn.LayerNorm(6),
-        "rms_norm": nn.RMSNorm(6),
         "dropout": nn.Dropout(0.5),
-        "conv": nn.Conv1d(8, 2, 2),
-        "attention": nn.MultiHeadAttention(8, 2),
         "embedding": nn.Embedding(6, 4),
     }
-    layers["linear"].update({"bias": made["bias"]})
-    mx.eval(made, [layer.parameters() for layer in layers.values()])
-    return {"mx": mx, "nn": nn, **made, **layers}
+    layers["linear"].update({"bias": arrays["bias"]})
+    mx.eval(arrays, [layer.parameters() for layer in layers.values()])
+    return {"mx": mx, "nn": nn, **arrays, **layers}
 
 
 def _counting(mx: Any, shape: Shape, dtype: str) -> Any:
-    """Return rising values, followed in memory by others that show when they are read beyond their end."""
+    """Return rising values; the values behind them in memory show a read beyond their end."""
     size = 1
     for length in shape:
         size *= length
@@ -164,27 +171,29 @@ def _counting(mx: Any, shape: Shape, dtype: str) -> Any:
 
 
 def function(code: str, using: dict[str, Any]) -> Callable[[Any], Any]:
-    """Make a function of ``x`` from a table's expression."""
+    """Make a function of ``x`` from a table's expression; a layer that it calls is made now, not while tracing."""
+    scope = dict(using)
+    if layer := re.fullmatch(r"(nn\.\w+\([^()]*\))(\(.*\))", code):
+        scope["layer"], code = made_layer(layer[1], scope), f"layer{layer[2]}"
     *statements, result = code.split("; ")
     body = "\n".join(f"    {line}" for line in (*statements, f"return {result}"))
-    scope = dict(using)
     exec(f"def fun(x):\n{body}", scope)
-    made: Callable[[Any], Any] = scope["fun"]
-    return made
+    fun: Callable[[Any], Any] = scope["fun"]
+    return fun
 
 
-def judge(mx: Any, fun: Callable[[Any], Any], group: Group, second: Shape) -> tuple[str, str]:
+def judge(mx: Any, fun: Callable[[Any], Any], dtype: str, first: Shape, second: Shape) -> tuple[str, str]:
     """Compare compiled and plain on a second size; return the outcome and a few words."""
 
     def make(shape: Shape) -> Any:
-        return _counting(mx, shape, group.dtype)
+        return _counting(mx, shape, dtype)
 
     try:
-        mx.eval(fun(make(group.first)))
+        mx.eval(fun(make(first)))
     except Exception as error:  # an old version lacks the function or one of its arguments
         return ABSENT, words(error)
-    found = try_sizes(mx, fun, (make(group.first),), (make(second),), wanted=lambda: fun(make(second)))
-    return found.outcome, found.seen
+    check = try_sizes(mx, fun, (make(first),), (make(second),), wanted=lambda: fun(make(second)))
+    return check.outcome, check.seen
 
 
 def child(request: str) -> None:
@@ -194,33 +203,36 @@ def child(request: str) -> None:
 
     mx.set_default_device(mx.Device(mx.cpu))
     using, groups = names(mx, nn), groups_by_name()
+    # freed memory holds NaN then, so that values beyond an array's end are never right by chance
     litter = [mx.full((n % 97 + 1,), float("nan")) for n in range(2000)]
     mx.eval(litter)
     kept = litter[::2]
     del litter
     trials = json.loads(request)
-    for name, second in trials:
-        fun, group = function(groups[name].cases[name], using), groups[name]
-        said = judge(mx, fun, group, tuple(second))
-        if len(trials) == 1 and said[0] in (RIGHT, WRONG):
-            _repeat(
-                mx,
-                mx.compile(fun, shapeless=True),
-                [_counting(mx, s, group.dtype) for s in (group.first, second)],
-            )
-        print(json.dumps(said), flush=True)
+    for name, first, second in trials:
+        group = groups[name]
+        try:
+            fun = function(group.cases[name], using)
+        except (AttributeError, TypeError, ValueError) as error:  # an old version lacks the layer or an argument of it
+            print(json.dumps((ABSENT, words(error))), flush=True)
+            continue
+        result = judge(mx, fun, group.dtype, tuple(first), tuple(second))
+        if len(trials) == 1 and result[0] in (RIGHT, WRONG):
+            inputs = [_counting(mx, size, group.dtype) for size in (first, second)]
+            _repeat(mx, mx.compile(fun, shapeless=True), inputs)
+        print(json.dumps(result), flush=True)
     del kept
 
 
 def _repeat(mx: Any, compiled: Callable[[Any], Any], inputs: list[Any]) -> None:
-    """Call again and again: one write beyond an array's end may go unnoticed, a hundred do not."""
+    """Call a hundred times: a single write beyond an array's end may have no consequence."""
     mx.eval(compiled(inputs[0]))
     kept = [compiled(inputs[1]) for _ in range(REPEATS)]
     mx.eval(kept)
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table, or do a child's work."""
+    """Print the table, or run a child's trials."""
     if arguments[:1] == ["--child"]:
         child(arguments[1])
         return

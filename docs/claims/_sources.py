@@ -1,4 +1,4 @@
-"""Where the statements were made: one spelling of each source for every topic."""
+"""The sources of the statements, one spelling of each for all topics."""
 
 DOCS = "MLX documentation, Compilation"
 API = "MLX API reference, mlx.core.compile"

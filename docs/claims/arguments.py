@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from collections import OrderedDict, defaultdict
+from typing import Any, NamedTuple
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import Counted, in_child, near, outcome, raised
+from ._observing import Counted, in_child, near, optional, outcome, raised
 from ._sources import API, GUIDE, NOTES, issue
 
 
@@ -271,3 +272,65 @@ def _(mx: Any) -> Seen:
     first, second = compiled(), compiled()
     same = near(mx, first, second)
     return Seen(not same, f"two calls draw {'the same' if same else 'different'} numbers")
+
+
+@claim(
+    "module-argument",
+    "An nn.Module may be passed to a compiled function as an argument.",
+    source="a common expectation",
+    answer="It passes, and arrives as a plain dictionary of its arrays that can't be called ('dict' object is not "
+    "callable); capture the model instead: inputs=model.state.",
+)
+def _(mx: Any) -> Seen:
+    layer, x = optional("mlx.nn").Linear(2, 2), mx.ones((1, 2))
+    message = raised(lambda: mx.compile(lambda layer, x: layer(x))(layer, x))
+    return Seen(not message, message or "called")
+
+
+@claim(
+    "dictionary-types-argument",
+    "An argument keeps its type when it is a kind of dictionary, such as OrderedDict or defaultdict.",
+    source="a common expectation",
+    answer="No: each arrives as a plain dictionary, without defaults and methods of its own.",
+)
+def _(mx: Any) -> Seen:
+    ordered, default = OrderedDict(a=mx.ones((1,))), defaultdict(list, a=mx.ones((1,)))
+    seen = [_arrives(mx, value) for value in (ordered, default)]
+    return Seen(seen == ["OrderedDict", "defaultdict"], f"OrderedDict and defaultdict arrive as {' and '.join(seen)}")
+
+
+@claim(
+    "named-tuple-argument",
+    "A NamedTuple of arrays arrives in a compiled function as a NamedTuple.",
+    source=GUIDE,
+    answer="Yes, since 0.29: its fields can be used by name, and it may be returned.",
+)
+def _(mx: Any) -> Seen:
+    class Pair(NamedTuple):
+        left: Any
+        right: Any
+
+    seen = _arrives(mx, Pair(mx.ones((1,)), mx.ones((1,))))
+    return Seen(seen == "Pair", f"a NamedTuple called Pair arrives as {seen}")
+
+
+def _arrives(mx: Any, value: Any) -> str:
+    """Return the name of the type that a compiled function's body gets, or what the call raises."""
+    seen: list[str] = []
+
+    def body(value: Any) -> Any:
+        seen.append(type(value).__name__)
+        return mx.zeros((1,))
+
+    return raised(lambda: mx.compile(body)(value)) or seen[0]
+
+
+@claim(
+    "large-integer-argument",
+    "A 64-bit seed may be passed to a compiled function as a Python int.",
+    source="a common expectation",
+    answer="Only below 2**63, which half of all 64-bit numbers aren't: the rest raise std::bad_cast; pass a key.",
+)
+def _(mx: Any) -> Seen:
+    messages = [_accepted(mx, number).observed for number in (2**63 - 1, 2**63)]
+    return Seen(messages == ["accepted"] * 2, f"2**63 - 1: {messages[0]}; 2**63: {messages[1]}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import Counted, by_kernels, kernels_built, traces
+from ._observing import Counted, by_kernels, in_child, kernels_built, missing, outcome, raised, traces
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES, issue
 
 
@@ -180,8 +181,8 @@ def _kernels_of_second(mx: Any, second: Any, expected: int, what: str) -> Seen:
     "layout-builds-kernel",
     "Inputs of the same shape and dtype never cause another build.",
     source=f"{NOTES} (the signature is count, dtype, rank and shape)",
-    answer="Not so on the CPU and GPU backends seen: a transposed input has another memory layout, which "
-    "takes a kernel of its own without a trace.",
+    answer="Not so on the CPU: a transposed input has another memory layout, which takes a kernel of its own without a "
+    "trace. On CUDA one kernel serves both layouts.",
     cold=True,
 )
 def _(mx: Any) -> Seen:
@@ -272,3 +273,101 @@ def _(mx: Any) -> Seen:
     floats = traces(mx, lambda x, s: mx.exp(x), *[(x, v) for v in values])[-1]
     arrays = traces(mx, lambda x, s: mx.exp(x), *[(x, mx.array(v)) for v in values])[-1]
     return Seen(arrays == 1 < floats, f"100 values: {floats} trace(s) as float, {arrays} as mx.array")
+
+
+@claim(
+    "closed-array-memory",
+    "An array that a compiled function closes over is freed when the program drops it.",
+    source="a common expectation",
+    answer="No: the trace holds it, also after the name was given another array; it goes with the compiled function.",
+)
+def _(mx: Any) -> Seen:
+    if absent := missing(mx, "get_active_memory", "clear_cache"):
+        return absent
+    table = {"big": mx.ones((1 << 20,))}
+    mx.eval(table)
+    size, start = table["big"].nbytes, mx.get_active_memory()
+    compiled = mx.compile(lambda x: x + table["big"])
+    mx.eval(compiled(mx.ones((1,))))
+    table["big"] = mx.ones((1,))
+    held = _arrays_since(mx, start, size)
+    del compiled
+    freed = _arrays_since(mx, start, size)
+    return Seen(held < 0, f"after the name got another array: {1 + held} held; after the function went: {1 + freed}")
+
+
+def _arrays_since(mx: Any, start: int, size: int) -> int:
+    """Return how many arrays of a size were added to, or freed from, the memory in use."""
+    gc.collect()
+    mx.clear_cache()
+    return round(float(mx.get_active_memory() - start) / size)
+
+
+@claim(
+    "bound-method-traces",
+    "Two compiled wrappers of one bound method share their traces, as those of one function do.",
+    source="a common expectation",
+    answer="No: obj.method is a new object each time it is looked up, so each wrapper traces for itself; keep one.",
+)
+def _(mx: Any) -> Seen:
+    class Model:
+        runs = 0
+
+        def step(self, x: Any) -> Any:
+            self.runs += 1
+            return mx.exp(x)
+
+    model = Model()
+    wrappers = [mx.compile(model.step) for _ in range(2)]
+    for wrapper in wrappers:
+        wrapper(mx.zeros((4,)))
+    return Seen(model.runs == 1, f"traces of two wrappers: {model.runs}")
+
+
+@claim(
+    "broadcast-builds-kernel",
+    "Once built, a kernel serves its operations for every way in which its inputs are broadcast.",
+    source="a common expectation",
+    answer="No, on the CPU and GPU backends seen: a row or a scalar beside a matrix, and a broadcast over more "
+    "dimensions, are built for themselves.",
+    cold=True,
+)
+def _(mx: Any) -> Seen:
+    compiled = mx.compile(lambda x, y: mx.exp(-x) + y)
+    shapes = {"same shape": (4, 6), "row": (6,), "scalar": ()}
+    built = {}
+    for name, shape in shapes.items():
+        inputs = mx.ones((4, 6)), mx.ones(shape)
+        built[name] = kernels_built(partial(_evaluated, mx, compiled, *inputs))
+    shown = ", ".join(f"{name} {count}" for name, count in built.items())
+    return by_kernels(list(built.values()), sum(built.values()) == 1, f"kernels built for each: {shown}")
+
+
+def _evaluated(mx: Any, compiled: Any, *inputs: Any) -> None:
+    mx.eval(compiled(*inputs))
+
+
+def raise_first(mx: Any) -> str:
+    """Compile a function without arguments that raises in its first trace; say what the second call gives."""
+    runs: list[int] = []
+
+    def fun() -> Any:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError("not yet")
+        return mx.ones((1,)) + 1
+
+    compiled = mx.compile(fun)
+    raised(compiled)
+    return outcome(compiled)
+
+
+@claim(
+    "no-argument-raise",
+    "A compiled function without arguments works after its first call raised.",
+    source="a common expectation",
+    answer="Since 0.32.0; before, the second call raised as well or ended the process.",
+)
+def _(mx: Any) -> Seen:
+    ended = in_child(mx, raise_first)
+    return Seen("array" in str(ended.result), f"second call: {ended.result or ended.how}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import pickle
@@ -9,9 +10,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from compile_guide.ledger.claims import Seen, claim
+from compile_guide.ledger.claims import Seen, claim, scrub
 
-from ._observing import Counted, arrow, brief, graph, in_child, raised, scrub
+from ._observing import Counted, arrow, brief, graph, in_child, outcome, raised
 from ._sources import DOCS, GUIDE, METALFAISS, issue
 
 
@@ -51,7 +52,7 @@ def _(mx: Any) -> Seen:
     "eval-inside",
     "mx.eval may be called inside a compiled function.",
     source=GUIDE,
-    answer="No: while MLX traces there is nothing to evaluate.",
+    answer="Not on what depends on an argument or a captured array, for while MLX traces there is nothing to evaluate.",
 )
 def _(mx: Any) -> Seen:
     return _refused(mx, mx.eval)
@@ -71,7 +72,8 @@ def _(mx: Any) -> Seen:
     "item-inside",
     ".item() and .tolist() work inside a compiled function.",
     source="a habit from PyTorch",
-    answer="No: they need a value, and a placeholder has none; return the array and read it outside.",
+    answer="Not on what depends on an argument or a captured array, for a placeholder has no value: return it, and read "
+    "it outside. On anything else they work once, and their value is frozen.",
 )
 def _(mx: Any) -> Seen:
     messages = {_looking(mx, lambda z: z.tolist()), _looking(mx, lambda z: mx.sum(z).item())}
@@ -87,6 +89,28 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     messages = {_looking(mx, lambda z: float(mx.sum(z))), _looking(mx, lambda z: bool(mx.sum(z) > 0))}
     return Seen(messages == {""}, " | ".join(sorted(messages)) or "no error")
+
+
+@claim(
+    "value-inside-frozen",
+    "Looking at an array's value inside a compiled function always raises.",
+    source=GUIDE,
+    answer="No: an array that depends on no argument and isn't captured has a value while MLX traces. Then item(), eval "
+    "and an if on it pass, and later calls keep what they gave.",
+)
+def _(mx: Any) -> Seen:
+    state = [mx.array(2.0)]
+    calls = {
+        "item()": mx.compile(lambda x: mx.full((1,), state[0].item())),
+        "if": mx.compile(lambda x: mx.full((1,), 2.0 if state[0] > 0 else -3.0)),
+        "eval": mx.compile(lambda x: (mx.eval(state[0]), mx.abs(state[0]))[1]),
+    }
+    x = mx.array(1.0)
+    first = {name: outcome(lambda call=call: call(x).item()) for name, call in calls.items()}  # type: ignore[misc]
+    state[0] = mx.array(-3.0)
+    second = {name: outcome(lambda call=call: call(x).item()) for name, call in calls.items()}  # type: ignore[misc]
+    words = "; ".join(f"{name}: {first[name]}, then {second[name]}" for name in calls)
+    return Seen(all("Error" in text for text in first.values()), f"an array outside, 2, then -3: {words}")
 
 
 @claim(
@@ -265,11 +289,60 @@ def _(mx: Any) -> Seen:
     "compiled-pickles",
     "A compiled function can be pickled, say for a process pool.",
     source="a habit from Python",
-    answer="No: pickle the plain function and compile it in each process.",
+    answer="A function raises. A bound method or an object that can be called is pickled, and comes back uncompiled. So "
+    "pickle the plain one, and compile it in each process.",
 )
 def _(mx: Any) -> Seen:
     seen = raised(lambda: pickle.dumps(mx.compile(os.path.join)))
-    return Seen(not seen, seen or "pickled")
+    runs, words = _runs_of_copy(mx, lambda compiled: pickle.loads(pickle.dumps(compiled)))
+    return Seen(not seen and runs == 1, f"a function: {seen or 'pickled'}; a bound method: {words}")
+
+
+class Steps:
+    """Something that can be called, that can be pickled, and that counts how often its body runs."""
+
+    def __init__(self) -> None:
+        """Start at no run."""
+        self.runs = 0
+
+    def __call__(self, x: Any) -> Any:
+        """Do the step."""
+        return self.step(x)
+
+    def step(self, x: Any) -> Any:
+        """Run the body once more."""
+        self.runs += 1
+        return abs(x)
+
+
+def _runs_of_copy(mx: Any, copied: Callable[[Any], Any], *, whole: bool = False) -> tuple[int, str]:
+    """Copy a compiled bound method, or a ``whole`` compiled object; return the body's runs in three calls, and words."""
+    steps = Steps()
+    try:
+        call = copied(mx.compile(steps if whole else steps.step))
+        owner = getattr(call, "__self__", call)
+        for _ in range(3):
+            call(mx.array(1.0))
+    except Exception as error:  # any type is an observation
+        return 0, scrub(f"{type(error).__name__}: {error}")
+    return owner.runs, f"three calls of its copy run the body {owner.runs} time(s)"
+
+
+@claim(
+    "compiled-copies-compiled",
+    "copy.copy and copy.deepcopy of a compiled object, or of a model that holds one, give a compiled one.",
+    source="a common expectation",
+    answer="No: a compiled bound method or callable object comes back uncompiled, without a word, so compile again what "
+    "you copied; a compiled function can't be copied, and a compiled gradient comes back empty.",
+)
+def _(mx: Any) -> Seen:
+    seen = {
+        "bound method, copied": _runs_of_copy(mx, copy.copy),
+        "bound method, deep-copied": _runs_of_copy(mx, copy.deepcopy),
+        "object, deep-copied": _runs_of_copy(mx, copy.deepcopy, whole=True),
+    }
+    words = "; ".join(f"{name}: {text}" for name, (_, text) in seen.items())
+    return Seen(all(runs == 1 for runs, _ in seen.values()), words)
 
 
 @claim(

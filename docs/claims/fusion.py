@@ -259,3 +259,43 @@ def _(mx: Any) -> Seen:
     left = kernels(compiled_graph(mx, layer, x, w))
     plain = kernels(graph(mx, layer(x, w)))
     return Seen(len(left) < len(plain), f"plain {arrow(plain)}; compiled {arrow(left)}")
+
+
+@claim(
+    "unwanted-results-written",
+    "Of several results of a compiled function, only those that are asked for are computed and kept.",
+    source="a common expectation",
+    answer="No: results that share a fused kernel are all written, so the last of eight needs the memory of all; return "
+    "only what is used.",
+)
+def _(mx: Any) -> Seen:
+    if absent := missing(mx, *MEMORY):
+        return absent
+    x = mx.ones((1 << 20,))
+    mx.eval(x)
+    plain, compiled = (_arrays_for_last(mx, fun, x) for fun in (_eight(mx), mx.compile(_eight(mx))))
+    return Seen(
+        compiled <= plain, f"arrays at the peak for the last of eight results: {plain} plain, {compiled} compiled"
+    )
+
+
+def _eight(mx: Any) -> Any:
+    """Return a function of eight results, each computed from the one before."""
+
+    def fun(x: Any) -> list[Any]:
+        results = [mx.sin(x)]
+        for _ in range(7):
+            results.append(mx.sin(results[-1]) + x)
+        return results
+
+    return fun
+
+
+def _arrays_for_last(mx: Any, fun: Any, x: Any) -> int:
+    """Return the memory, in arrays like x, that evaluating the last result takes at its peak."""
+    mx.eval(fun(x)[-1])  # builds the kernels
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(fun(x)[-1])
+    return round(float(mx.get_peak_memory() - before) / x.nbytes)

@@ -38,15 +38,36 @@ def leak(mx: Any) -> str:
 @claim(
     "returning-state-works",
     "Returning the state from a compiled function makes it usable.",
-    source=f"{DOCS}, Pure Functions",
-    answer="Yes.",
+    source=f"{DOCS}, Pure Functions (a list outside that the function appends to and returns)",
+    answer="Until another shape comes: that call appends to a list which still holds the last trace's placeholder, and "
+    "what it returns raises. Return a list that the body makes.",
 )
 def _(mx: Any) -> Seen:
-    counted = Counted(lambda x, y: (mx.add(x, y), [mx.multiply(x, y)]))
-    compiled = mx.compile(counted)
-    shown = outcome(lambda: [compiled(mx.array(2.0), mx.array(3.0))[1] for _ in range(2)][1])
-    holds = shown == "[array(6, dtype=float32)]" and counted.runs == 1
-    return Seen(holds, f"two calls, {counted.runs} trace(s), the returned state shows {shown}")
+    state: list[Any] = []
+
+    def fun(x: Any, y: Any) -> Any:
+        state.append(mx.add(x, y))
+        return mx.exp(state[-1]), state
+
+    compiled, two = mx.compile(fun), mx.array([2.0, 2.0])
+    first = outcome(lambda: [compiled(mx.array(2.0), mx.array(3.0))[1] for _ in range(2)][1])
+    other = outcome(lambda: compiled(two, two)[1])
+    return Seen("Error" not in first + other, f"the returned list shows {first}; at a call with another shape {other}")
+
+
+@claim(
+    "returned-arrays-work",
+    "State that a compiled function gets as an argument, and returns, stays usable.",
+    source=f"the repair of what {DOCS}, Pure Functions, shows",
+    answer="Yes, at every shape.",
+)
+def _(mx: Any) -> Seen:
+    counted = Counted(lambda x, state: (mx.exp(x), [mx.add(state[0], mx.sum(x))]))
+    compiled, state = mx.compile(counted), [mx.array(0.0)]
+    for x in (mx.array(2.0), mx.array(3.0), mx.array([2.0, 2.0])):
+        _, state = compiled(x, state)
+    shown = outcome(lambda: state[0].item())
+    return Seen(shown == "9.0" and counted.runs == 2, f"after 2, 3 and [2, 2]: {shown}, {counted.runs} traces")
 
 
 @claim(
@@ -99,6 +120,29 @@ def _(mx: Any) -> Seen:
     error = _break(mx, state)
     shown = outcome(lambda: state[0].item())
     return Seen(shown == "1.0", f"the call raises {error}; afterwards the state shows {shown}")
+
+
+@claim(
+    "exception-breaks-generator",
+    "With mx.random.state in inputs= and outputs=, an exception leaves the random generator usable.",
+    source="a common expectation",
+    answer="No: if it comes while tracing, the generator keeps a placeholder, and every later draw raises, compiled or not. "
+    "Only mx.random.seed helps; a key as an argument is not concerned.",
+)
+def _(mx: Any) -> Seen:
+    state = mx.random.state
+
+    def draw(x: Any) -> Any:
+        return mx.matmul(x, mx.random.uniform(shape=(1, 1)))
+
+    compiled = mx.compile(draw, inputs=state, outputs=state)
+    mx.eval(compiled(mx.ones((1, 1))))
+    error = raised(lambda: compiled(mx.ones((1, 2))))
+    plain = outcome(lambda: mx.random.uniform().item() >= 0)
+    mx.random.seed(0)
+    seeded = outcome(lambda: mx.random.uniform().item() >= 0)
+    words = f"the call raises {error}; then a draw shows {plain}, after a new seed {seeded}"
+    return Seen(bool(error) and plain == "True", words)
 
 
 @claim(

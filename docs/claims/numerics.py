@@ -8,7 +8,7 @@ from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import near, survives
+from ._observing import in_child, near, survives
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES
 
 
@@ -47,19 +47,72 @@ def same_bits(mx: Any, fun: Callable[..., Any], *inputs: Any) -> Seen:
     "numeric-differences",
     "A compiled function may differ from the plain one in the last digits.",
     source=f"{NOTES}; {DOCS}",
-    answer="It depends on the backend: none is seen on the CPU since 0.32.3; on CUDA some differ where a "
-    "multiply meets an add.",
+    answer="Yes. Chains of float32 operations agree to the bit on the CPU since 0.32.3, but not on CUDA where a "
+    "multiply meets an add. On both, complex constants lose digits, rounded 64-bit integers move, and a sum of a fused "
+    "result may add in another order.",
 )
 def _(mx: Any) -> Seen:
     x, y = spread(mx)
-    counts = {
+    chains = {
         "x*y+x": differing(mx, lambda x, y: x * y + x, x, y)[0],
         "exp(-x)+y": differing(mx, lambda x, y: mx.exp(-x) + y, x, y)[0],
         "GELU": differing(mx, gelu(mx), x)[0],
         "x*sigmoid(x)": differing(mx, lambda x: x * mx.sigmoid(x), x)[0],
     }
-    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return Seen(any(counts.values()), f"of {x.size} float32 values differ: {shown}")
+    child = in_child(mx, others_that_differ)
+    rest = ", ".join(child.result or ["none"]) if child.how == "exit 0" else f"the process ended with {child.how}"
+    shown = ", ".join(f"{name} {count}" for name, count in chains.items())
+    return Seen(
+        any((*chains.values(), child.result)), f"of {x.size} float32 values differ: {shown}; of the rest: {rest}"
+    )
+
+
+def others_that_differ(mx: Any) -> list[str]:
+    """Return what else differs between a compiled function and the plain one."""
+    differ = {
+        "a complex constant": complex_constant(mx),
+        "a rounded 64-bit integer": bool(moved_integers(mx)),
+        "the sum of a fused result": transposed(mx)[1] != 0,
+    }
+    return [name for name, differs in differ.items() if differs]
+
+
+def complex_constant(mx: Any) -> bool:
+    """Say whether a complex constant of a fused kernel is another number than the array that it came from."""
+    constant = mx.array([1 / 3 + 2j / 3])
+    mx.eval(constant)
+    compiled = mx.compile(lambda z: mx.where(z == z, constant * 1, z))(constant + 0)
+    return bool(mx.any(compiled != constant).item())
+
+
+def moved_integers(mx: Any) -> dict[str, tuple[int, int]]:
+    """Return, for floor, ceil and round, plain and compiled results for a large integer, where the two differ."""
+    time_stamp = mx.array([1_700_000_000_123_456_789], dtype=mx.int64)
+    mx.eval(time_stamp)
+    seen = {}
+    for name in ("floor", "ceil", "round"):
+        plain, compiled = _both(mx, _rounded_successor(getattr(mx, name)), time_stamp)
+        if plain.item() != compiled.item():
+            seen[name] = (plain.item(), compiled.item())
+    return seen
+
+
+def _rounded_successor(rounded: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: rounded(x + 1)
+
+
+def transposed(mx: Any) -> tuple[bool, float]:
+    """Scale a transposed matrix by its norm: does the fused result lie in memory as the plain one, and how far are sums apart?"""
+
+    def scaled(x: Any) -> Any:
+        return x.T * 2 / mx.sqrt(mx.sum(mx.square(x), keepdims=True))
+
+    x = spread(mx, 300 * 200)[0].reshape(300, 200)
+    mx.eval(x)
+    plain, compiled = scaled(x), mx.compile(scaled)(x)
+    mx.eval(plain, compiled)
+    alike = memoryview(plain).strides == memoryview(compiled).strides
+    return alike, abs(float((mx.sum(plain) - mx.sum(compiled)).item()))
 
 
 @claim(
@@ -152,7 +205,8 @@ def _(mx: Any) -> Seen:
     "special-values-same",
     "NaN, infinities and signed zeros come out of a fused kernel as out of the plain operations.",
     source=GUIDE,
-    answer="Yes: clipping keeps NaN, and the sign of zero, in both.",
+    answer="Those that come in as arrays do. The constant -0.0 becomes +0.0, so that 1 / y changes its sign: pass it as "
+    "an array, or make it by -mx.zeros_like(x).",
 )
 def _(mx: Any) -> Seen:
     x = mx.array([math.nan, math.inf, -math.inf, 0.0, -0.0])
@@ -160,8 +214,80 @@ def _(mx: Any) -> Seen:
     def clip(x: Any) -> Any:
         return mx.maximum(mx.minimum(x, 1.0), -1.0)
 
-    plain, compiled = clip(x).tolist(), mx.compile(clip)(x).tolist()
-    return Seen(str(plain) == str(compiled), f"plain {plain}, compiled {compiled}")
+    def inverse(x: Any) -> Any:
+        return 1 / mx.where(x == x, -0.0, x)
+
+    arrays, constants = (
+        [str(call.tolist()) for call in calls] for calls in (_both(mx, clip, x), _both(mx, inverse, x[1:]))
+    )
+    words = f"clipped: plain {arrays[0]}, compiled {arrays[1]}; 1 / the constant -0.0: plain {constants[0]}"
+    return Seen(arrays[0] == arrays[1] and constants[0] == constants[1], f"{words}, compiled {constants[1]}")
+
+
+def _both(mx: Any, fun: Callable[..., Any], *inputs: Any) -> tuple[Any, Any]:
+    """Return what the plain function gives, and what the compiled one does."""
+    return fun(*inputs), mx.compile(fun)(*inputs)
+
+
+@claim(
+    "complex-constant-exact",
+    "A complex constant keeps its value in a fused kernel.",
+    source=GUIDE,
+    answer="No: it is written into the kernel with seven digits, and the sign of a zero part is lost; pass it as an array.",
+)
+def _(mx: Any) -> Seen:
+    child = in_child(mx, complex_constant)
+    if child.how != "exit 0":
+        return Seen(None, f"the process ended with {child.how}")
+    return Seen(
+        not child.result, f"(1 + 2j) / 3 as a constant: {'another' if child.result else 'the same'} number compiled"
+    )
+
+
+def _complex_nan(mx: Any) -> str:
+    """Build a kernel that holds a complex NaN."""
+    constant = mx.array([complex(1.0, math.nan)])
+    mx.eval(constant)
+    try:
+        return str(mx.compile(lambda z: mx.where(z == z, constant, z))(mx.array([1 + 1j])).tolist())
+    except RuntimeError as error:
+        return f"RuntimeError: {str(error)[:43]}"
+
+
+@claim(
+    "complex-nan-constant",
+    "A complex NaN may be a constant of a compiled function.",
+    source=GUIDE,
+    answer="Not on the CPU, where its kernel doesn't compile; pass it as an array. A real NaN may be.",
+)
+def _(mx: Any) -> Seen:
+    return survives(mx, _complex_nan, "[(1+nanj)]")
+
+
+@claim(
+    "integers-rounded-exactly",
+    "mx.floor, mx.ceil and mx.round leave integers as they are.",
+    source="a common expectation",
+    answer="Plain they do. A fused kernel takes int64 and uint64 through float64, so that integers beyond 2**53, such as a "
+    "time stamp in nanoseconds, move.",
+)
+def _(mx: Any) -> Seen:
+    words = "; ".join(f"{name}: plain {plain}, compiled {fused}" for name, (plain, fused) in moved_integers(mx).items())
+    return Seen(not words, words or "floor, ceil and round of 1700000000123456790 are right, plain and compiled")
+
+
+@claim(
+    "fused-memory-layout",
+    "A fused result lies in memory as the plain one does.",
+    source="a common expectation",
+    answer="Not where a transposed array meets a broadcast one, as in Muon's step for tall weights: the values are the "
+    "same, but what adds them up goes another way, and its last digits differ.",
+)
+def _(mx: Any) -> Seen:
+    alike, apart = transposed(mx)
+    return Seen(
+        alike, f"memory layout {'the same' if alike else 'another one'}; sums {'equal' if not apart else 'differ'}"
+    )
 
 
 @claim(

@@ -7,7 +7,7 @@ from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import brief, graph, optional, raised
+from ._observing import brief, graph, optional, outcome, raised
 from ._sources import GUIDE, METALFAISS
 
 NUMPY = f"{METALFAISS}, notes for NumPy users"
@@ -212,3 +212,35 @@ def _(mx: Any) -> Seen:
     x = mx.array([math.nan])
     seen = mx.compile(lambda x: (x + 0) == (x + 0))(x).tolist()
     return Seen(seen == [False], f"nan == nan: {seen}")
+
+
+@claim(
+    "numpy-operand-dtype",
+    "A NumPy array on the right of an operator keeps its dtype: mx.array([1, 2]) * np.array([0.5, 0.5]) is [0.5, 1].",
+    source=HABIT,
+    answer="No: it is cast to the MLX array's dtype first, so 0.5 becomes 0; wrap it in mx.array. np.float32(0.5) too; "
+    "np.float64(0.5) is a Python float and isn't cast.",
+)
+def _(mx: Any) -> Seen:
+    np = optional("numpy")
+    if np is None:
+        return NEEDS_NUMPY
+    shown = outcome(lambda: (mx.array([1, 2]) * np.array([0.5, 0.5])).tolist())
+    wrapped = outcome(lambda: (mx.array([1, 2]) * mx.array(np.array([0.5, 0.5]))).tolist())
+    return Seen(shown == "[0.5, 1.0]", f"as it is: {shown}; wrapped in mx.array: {wrapped}")
+
+
+@claim(
+    "numpy-operand-left",
+    "np_array * mlx_array is an MLX array, as mlx_array * np_array is.",
+    source=HABIT,
+    answer="No: from the left NumPy computes, at once and in its own dtypes; in a compiled function it raises.",
+)
+def _(mx: Any) -> Seen:
+    np = optional("numpy")
+    if np is None:
+        return NEEDS_NUMPY
+    left = type(np.array([0.5]) * mx.array([1])).__module__
+    right = type(mx.array([1]) * np.array([0.5])).__module__
+    compiled = raised(lambda: mx.compile(lambda x: np.array([0.5]) * x)(mx.array([1])))
+    return Seen(left == right, f"left: {left}; right: {right}; left, compiled: {compiled[:40] or 'no exception'}")

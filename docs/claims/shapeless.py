@@ -164,7 +164,8 @@ def _(mx: Any) -> Seen:
     "shapeless-common-operations",
     "Reductions, softmax and matrix products are right under shapeless=True.",
     source=GUIDE,
-    answer="Yes; the support table lists what else is.",
+    answer="Yes, unless an axis over which they add or search had length 1 at the first call: with a longer one the process "
+    "can end. The support table lists what else is right.",
 )
 def _(mx: Any) -> Seen:
     functions = {
@@ -180,11 +181,68 @@ def _(mx: Any) -> Seen:
     "shapeless-gradient",
     "A gradient may be compiled with shapeless=True.",
     source="a common expectation",
-    answer="Yes where each of its operations may; the gradient of a sum is right.",
+    answer="Some may: those of sums, softmax and products are right. That of a flatten is silently wrong, although flatten "
+    "itself is right, that of a concatenate throws, and nn.Linear with a bias spoils any.",
 )
 def _(mx: Any) -> Seen:
-    kind, seen = second_size(mx, mx.grad(lambda x: mx.sum(mx.sin(x))), (4, 3), (6, 5))
-    return Seen(kind == "right", seen)
+    losses = {
+        "a sum": lambda x: mx.sum(mx.sin(x)),
+        "softmax": lambda x: mx.sum(mx.square(mx.softmax(x, axis=-1))),
+        "a product": lambda x: mx.sum(mx.square(x @ mx.transpose(x))),
+        "flatten": lambda x: mx.sum(mx.square(mx.flatten(x))),
+        "concatenate": lambda x: mx.sum(mx.square(mx.concatenate([x, x]))),
+    }
+    seen = {name: second_size(mx, mx.grad(loss), (4, 3), (6, 5))[0] for name, loss in losses.items()}
+    return Seen(set(seen.values()) == {"right"}, "gradients of " + ", ".join(f"{n} {kind}" for n, kind in seen.items()))
+
+
+@claim(
+    "shapeless-vmap",
+    "mx.vmap of a function that may be shapeless may be shapeless, too.",
+    source="a common expectation",
+    answer="No: vmap of row * row.sum() keeps the first call's shape to broadcast to, so it throws at a second size or is "
+    "silently wrong; a plain sum over each row is right.",
+)
+def _(mx: Any) -> Seen:
+    functions = {"sum": lambda row: mx.sum(row), "row * sum": lambda row: row * mx.sum(row)}
+    seen = {
+        name: [second_size(mx, mx.vmap(f), (4, 6), size)[0] for size in ((8, 6), (4, 4))]
+        for name, f in functions.items()
+    }
+    words = "; ".join(
+        f"{name}: {more} with more rows, {shorter} with shorter ones" for name, (more, shorter) in seen.items()
+    )
+    return Seen(all(kind == "right" for kinds in seen.values() for kind in kinds), f"after (4, 6): {words}")
+
+
+@claim(
+    "shapeless-addmm-full",
+    "mx.addmm is wrong for a larger batch under shapeless=True.",
+    source="what nn.Linear does",
+    answer="With a bias, which has fewer dimensions, it is; with a c of the result's size it is right.",
+)
+def _(mx: Any) -> Seen:
+    weight, bias = counting(mx, 3, 2), counting(mx, 2)
+    functions = {
+        "a bias": lambda x: mx.addmm(bias, x, weight),
+        "a full-size c": lambda x: mx.addmm(x @ weight, x, weight),
+    }
+    seen = {name: second_size(mx, f, (4, 3), (6, 3))[0] for name, f in functions.items()}
+    words = ", ".join(f"{name} {kind}" for name, kind in seen.items())
+    return Seen("right" not in seen.values(), f"4 rows, then 6: with {words}")
+
+
+@claim(
+    "shapeless-linear-batches",
+    "With three dimensions, as batches of texts have, nn.Linear with a bias is right under shapeless=True.",
+    source="a common expectation",
+    answer="No: it throws at the second size, where with two dimensions it is silently wrong.",
+)
+def _(mx: Any) -> Seen:
+    layer = optional("mlx.nn").Linear(3, 2)
+    mx.eval(layer.parameters())
+    kind, words = second_size(mx, lambda x: layer(x), (2, 4, 3), (2, 6, 3))
+    return Seen(kind == "right", words)
 
 
 @claim(

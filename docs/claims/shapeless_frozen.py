@@ -7,7 +7,7 @@ from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import in_child
+from ._observing import in_child, raised
 from ._sources import API, DOCS, GUIDE, issue
 from .shapeless import second_size
 
@@ -127,18 +127,59 @@ def _(mx: Any) -> Seen:
     "shapeless-slice",
     "A slice such as x[1:] may be compiled with shapeless=True.",
     source="ml-explore/mlx#4296, which asked for it",
-    answer="No: it throws at the first call.",
+    answer="No: it throws at the first call. Worse, one that cuts nothing there, such as x[:2] of two rows, never enters the "
+    "trace, and longer inputs come back uncut without a word.",
 )
 def _(mx: Any) -> Seen:
-    kind, words = second_size(mx, lambda x: x[1:], (4, 3), (6, 3))
-    return Seen(kind == "right", words)
+    throws, words = second_size(mx, lambda x: x[1:], (4, 3), (6, 3))
+    uncut, more = second_size(mx, lambda x: x[:2], (2, 3), (6, 3))
+    return Seen(throws == uncut == "right", f"x[1:]: {words}; x[:2]: {more}")
+
+
+@claim(
+    "shapeless-cut-begins-later",
+    "An operation that changes nothing at the first size does its work at later ones, under shapeless=True.",
+    source="a common expectation",
+    answer="No: it isn't in the trace, so longer inputs come back whole, without a word. Trace with the largest size, and "
+    "an operation that can't be shapeless throws.",
+)
+def _(mx: Any) -> Seen:
+    functions = {
+        "x[:2]": lambda x: x[:2],
+        "x[-2:]": lambda x: x[-2:],
+        "x[::2]": lambda x: x[::2],
+        "topk of 2": lambda x: mx.topk(x, 2, axis=0),
+        "split at 2": lambda x: mx.split(x, [2])[0],
+    }
+    firsts = {"x[::2]": (1, 3)}
+    seen = {name: second_size(mx, f, firsts.get(name, (2, 3)), (6, 3))[0] for name, f in functions.items()}
+    return Seen("wrong" not in seen.values(), "; ".join(f"{name}: {kind}" for name, kind in seen.items()))
+
+
+@claim(
+    "shapeless-partition-from-end",
+    "mx.partition and mx.argpartition may count from the end under shapeless=True.",
+    source="a common expectation",
+    answer="No: a negative kth stays at the position that it had at the first length; a positive one is right.",
+)
+def _(mx: Any) -> Seen:
+    seen = {}
+    for kth in (1, -1):
+        compiled = mx.compile(lambda x, kth=kth: mx.partition(x, kth, axis=0), shapeless=True)  # type: ignore[misc]
+        message = raised(lambda compiled=compiled: mx.eval(compiled(mx.array([2.0, 1.0]))))  # type: ignore[misc]
+        if message:
+            return Seen(False, message)
+        longer = mx.array([6.0, 3.0, 9.0, 1.0, 7.0, 2.0, 8.0, 5.0, 4.0])
+        seen[kth] = compiled(longer)[kth].item()
+    words = "after 2 values, of 1 to 9 the one at place 1 is {:g}, at place -1 {:g}".format(*seen.values())
+    return Seen(seen == {1: 2, -1: 9}, words)
 
 
 @claim(
     "shapeless-split-pad",
     "mx.split and mx.pad may be compiled with shapeless=True.",
     source=ASSUMED,
-    answer="No: they throw at the first call; on 0.30.0 a single half of a split ended the process.",
+    answer="No: they throw at the first call; older releases ended the process for a single half of a split.",
 )
 def _(mx: Any) -> Seen:
     ended = {name: in_child(mx, split_or_pad, name) for name in ("split", "pad")}

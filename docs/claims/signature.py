@@ -207,12 +207,32 @@ def _(mx: Any) -> Seen:
     "collision-float-int-bits",
     "A float and an int are told apart as arguments.",
     source="a common expectation",
-    answer="Not if the int has the float's bits: 2.0 and 4611686018427387904 share a trace. Rare, but the "
-    "key holds bits, not types.",
+    answer="Not if both have the same bits, for the key holds bits, not types. 0 and 0.0 do, so f(x, 0) makes a trace "
+    "for integers that f(x, 0.0) then runs; 2.0 and 2**62 do, too.",
 )
 def _(mx: Any) -> Seen:
-    x = mx.zeros((4,))
-    return _collision(mx, lambda x, n: mx.exp(x) if isinstance(n, float) else mx.sin(x), (x, 2.0), (x, 2**62))
+    x, counts = mx.zeros((4,)), mx.array([1, 2])
+    bits = _collision(mx, lambda x, n: mx.exp(x) if isinstance(n, float) else mx.sin(x), (x, 2.0), (x, 2**62))
+    zeros = _collision(mx, lambda x, n: x + n, (counts, 0), (counts, 0.0))
+    return Seen(
+        bits.holds and zeros.holds, f"2.0, 2.0, 2**62: {bits.observed}; x + 0, x + 0, x + 0.0: {zeros.observed}"
+    )
+
+
+@claim(
+    "collision-zeros",
+    "0, 0.0, False and an empty string are told apart as arguments.",
+    source="a common expectation",
+    answer="No: they share one trace, so a default of 0 or '' hides what a call with another of them asks for; None has a "
+    "trace of its own.",
+)
+def _(mx: Any) -> Seen:
+    zeros = {"0": 0, "0.0": 0.0, "False": False, "''": ""}
+    counted = Counted(lambda x, value: mx.full((1,), float(list(map(repr, zeros.values())).index(repr(value)))))
+    compiled, x = mx.compile(counted), mx.zeros((4,))
+    got = {name: list(zeros)[int(compiled(x, value).item())] for name, value in zeros.items()}
+    words = ", ".join(f"{name} as {seen}" for name, seen in got.items())
+    return Seen(counted.runs == len(zeros), f"{counted.runs} trace(s) for four arguments; each was answered: {words}")
 
 
 @claim(

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
-from compile_guide.ledger.claims import Seen, claim
+from compile_guide.ledger.claims import Seen, claim, scrub
 
-from ._observing import Counted, by_kernels, kernels_built, scrub
+from ._observing import Counted, by_kernels, kernels_built
 from ._sources import GUIDE, issue
 
 
@@ -123,6 +123,22 @@ def _(mx: Any) -> Seen:
     seeded = in_thread(lambda: mx.random.seed(7) or mx.random.uniform(shape=(4,)).tolist())
     words = f"a second thread draws {'the same' if other == main else 'other'} numbers"
     return Seen(other == main, f"{words}; seeded itself, {'the same' if seeded == main else 'other'}")
+
+
+@claim(
+    "unseeded-threads-differ",
+    "Threads that set no seed draw different random numbers.",
+    source="a habit from NumPy",
+    answer="Since 0.31.2 they draw the same: each of them starts from one state, which is the main thread's before its first "
+    "draw. Seed each thread, or pass keys.",
+)
+def _(mx: Any) -> Seen:
+    def draws() -> Any:
+        return mx.random.uniform(shape=(4,)).tolist()
+
+    first, second, main = in_thread(draws), in_thread(draws), draws()
+    words = f"two threads draw {'the same' if first == second else 'different'} numbers"
+    return Seen(first != second, f"{words}; the main thread then {'the same' if main == first else 'others'}")
 
 
 @claim(

@@ -159,17 +159,65 @@ def _some(count: int) -> str:
     "freeze-followed",
     "model.freeze() after compiling stops a compiled step from training the model.",
     source="a common expectation",
-    answer="No: which parameters are trainable was decided at the trace; freeze first, then compile.",
+    answer="Not for batch sizes that it has seen: which parameters are trainable was decided at the trace. A new size is "
+    "traced again and leaves them alone, so one step does both. Freeze first, then compile.",
 )
 def _(mx: Any) -> Seen:
     made = setup(mx)
     step = mx.compile(made.step, inputs=made.state, outputs=made.state)
     step(*made.batch)
+    made.model.freeze(keys="weight")
+    seen = [_moves(made, step, rows) for rows in (2, 1, 2)]
+    words = "after freeze() the weights move: {} for a size seen before, {} for a new one, {} for the old one".format(
+        *seen
+    )
+    return Seen(seen == ["no", "no", "no"], words)
+
+
+def _moves(made: Any, step: Any, rows: int) -> str:
+    """Take a step on so many rows; say whether the weights change: "yes", "no", or what is raised."""
     before = made.weights()
-    made.model.freeze()
-    message = raised(lambda: step(*made.batch))
-    after = made.weights()
-    return Seen(before == after, message or f"weights {before}, after freeze() and another step {after}")
+    error = raised(lambda: step(*(array[:rows] for array in made.batch)))
+    return error or ("no" if made.weights() == before else "yes")
+
+
+def _unfrozen(mx: Any, *, init: bool) -> tuple[Any, list[str], str]:
+    """Compile a step with frozen weights and unfreeze them; return the model, whether they move, and what they are."""
+    made = setup(mx, "SGD", ready=False)
+    made.model.freeze(keys="weight")
+    made.optimizer.init(made.model.trainable_parameters())
+    step = mx.compile(made.step, inputs=made.state, outputs=made.state)
+    step(*made.batch)
+    made.model.unfreeze()
+    if init:
+        made.optimizer.init(made.model.trainable_parameters())
+    moves = [_moves(made, step, rows) for rows in (2, 1)]
+    return made, moves, outcome(made.weights)
+
+
+@claim(
+    "unfreeze-followed",
+    "model.unfreeze() after compiling lets a compiled step train what was frozen.",
+    source="a common expectation",
+    answer="No: for batch sizes that it has seen nothing changes, and a new size raises KeyError, because the optimizer has no "
+    "state for these parameters, and leaves placeholders in the model. Call optimizer.init first.",
+)
+def _(mx: Any) -> Seen:
+    _, moves, weights = _unfrozen(mx, init=False)
+    words = f"the weights move: {moves[0]} for a size seen before; for a new size {moves[1]}; then they show {weights}"
+    return Seen(moves == ["yes", "yes"], words)
+
+
+@claim(
+    "unfreeze-with-init",
+    "After model.unfreeze() and optimizer.init(model.trainable_parameters()), the compiled step that runs already trains all.",
+    source=GUIDE,
+    answer="Yes: the optimizer's new arrays make the next call trace again.",
+)
+def _(mx: Any) -> Seen:
+    made, moves, _ = _unfrozen(mx, init=True)
+    words = f"the weights move: {moves[0]} for a size seen before, {moves[1]} for a new one; {made.step.runs} traces"
+    return Seen(moves == ["yes", "yes"], words)
 
 
 @claim(
@@ -182,6 +230,82 @@ def _(mx: Any) -> Seen:
     shown = {names: _running_mean(mx, names.split(" and ")) for names in ("inputs and outputs", "inputs")}
     holds = shown["inputs and outputs"] == "[0.2, 0.3]"
     return Seen(holds, "; ".join(f"{names}: {values}" for names, values in shown.items()))
+
+
+def _same_mask(mx: Any, layer: Any, *arguments: Any, compiled: bool) -> str:
+    """Say whether a layer that drops values drops the same ones in the forward and in the backward pass."""
+
+    def both(x: Any, *more: Any) -> Any:
+        (_, y), gradient = mx.value_and_grad(lambda x: (lambda y: (mx.sum(y), y))(layer(x, *more)))(x)
+        return y, gradient
+
+    state = mx.random.state
+    y, gradient = (mx.compile(both, inputs=state, outputs=state) if compiled else both)(mx.ones((64,)), *arguments)
+    return "the same" if mx.array_equal(y == 0, gradient == 0).item() else "another"
+
+
+@claim(
+    "checkpoint-dropout",
+    "A checkpointed layer may hold Dropout: the backward pass computes the forward pass again.",
+    source="a habit from PyTorch, whose checkpoint puts the generator back",
+    answer="No: it draws another mask, compiled or not, so the gradient belongs to no forward pass. Keep Dropout outside of the "
+    "checkpoint, or draw from a key that comes as an argument.",
+)
+def _(mx: Any) -> Seen:
+    nn, utils = optional("mlx.nn"), optional("mlx.nn.utils")
+    mx.random.seed(0)
+    layers = {"plain": nn.Dropout(0.5), "checkpointed": utils.checkpoint(nn.Dropout(0.5))}
+    seen = {
+        f"{name}, {'compiled' if compiled else 'not compiled'}": _same_mask(mx, layer, compiled=compiled)
+        for name, layer in layers.items()
+        for compiled in (False, True)
+    }
+    words = "; ".join(f"{name}: {mask} mask" for name, mask in seen.items())
+    return Seen(set(seen.values()) == {"the same"}, f"in the backward pass, {words}")
+
+
+@claim(
+    "checkpoint-dropout-key",
+    "A checkpointed function that gets the key of its mask as an argument draws one mask for both passes.",
+    source=GUIDE,
+    answer="Yes, with mx.stop_gradient around the mask; without it the backward pass raises, because random bits have no "
+    "gradient.",
+)
+def _(mx: Any) -> Seen:
+    def draw(x: Any, key: Any) -> Any:
+        return mx.random.bernoulli(0.5, x.shape, key=key)
+
+    layers = {
+        "with stop_gradient": lambda x, key: x * mx.stop_gradient(draw(x, key)) * 2,
+        "without": lambda x, key: x * draw(x, key) * 2,
+    }
+    key, seen = mx.random.key(0), {}
+    for name, layer in layers.items():
+        seen[name] = [
+            outcome(lambda c=c, f=layer: _same_mask(mx, mx.checkpoint(f), key, compiled=c))  # type: ignore[misc]
+            for c in (False, True)
+        ]
+    words = "; ".join(f"{name}: {' | '.join(dict.fromkeys(texts))}" for name, texts in seen.items())
+    return Seen(set(seen["with stop_gradient"]) == {"'the same'"}, words)
+
+
+@claim(
+    "checkpoint-batch-norm",
+    "A checkpointed BatchNorm updates its statistics once a step.",
+    source="a common expectation",
+    answer="No: twice, once in each pass, so they follow the batches faster than its momentum says.",
+)
+def _(mx: Any) -> Seen:
+    nn, utils = optional("mlx.nn"), optional("mlx.nn.utils")
+    x, seen = mx.array([[1.0, 2.0], [3.0, 4.0]]), {}
+    for name in ("plain", "checkpointed"):
+        layer = nn.BatchNorm(2)
+        call = layer if name == "plain" else utils.checkpoint(layer)
+        step = nn.value_and_grad(layer, lambda x, call=call: mx.sum(mx.square(call(x))))  # type: ignore[misc]
+        mx.eval(mx.compile(step, inputs=layer.state, outputs=layer.state)(x), layer.state)
+        seen[name] = [round(value, 5) for value in layer.running_mean.tolist()]
+    words = ", ".join(f"{name} {mean}" for name, mean in seen.items())
+    return Seen(seen["plain"] == seen["checkpointed"], f"running means after one compiled step: {words}")
 
 
 def _running_mean(mx: Any, captured: list[str]) -> str:
@@ -288,3 +412,41 @@ def _(mx: Any) -> Seen:
         bool(error) and not broken,
         f"wrong batch: {error} Next batch: {broken or 'fine.'} After model.update(snapshot): {repaired or 'fine'}",
     )
+
+
+def _sampler(mx: Any, inside: bool) -> str:
+    """Raise in a compiled sampler, or before it, for a bad argument; then draw, and say what comes of it."""
+
+    def check(temperature: float) -> None:
+        if temperature <= 0:
+            raise ValueError("a temperature is positive")
+
+    def body(logits: Any, temperature: float) -> Any:
+        if inside:
+            check(temperature)
+        return mx.random.categorical(logits / temperature)
+
+    compiled = mx.compile(body, inputs=mx.random.state, outputs=mx.random.state)
+
+    def sample(logits: Any, temperature: float) -> Any:
+        if not inside:
+            check(temperature)
+        return compiled(logits, temperature)
+
+    logits = mx.zeros((4,))
+    mx.eval(sample(logits, 1.0))
+    raised(lambda: sample(logits, -1.0))
+    return raised(lambda: mx.eval(sample(logits, 1.0))) or "draws"
+
+
+@claim(
+    "sampler-checks-inside",
+    "A compiled sampler with mx.random.state captured may check its arguments in its body and raise.",
+    source="a common expectation",
+    answer="No: after one exception every draw of the process raises until a new seed is set; check outside.",
+)
+def _(mx: Any) -> Seen:
+    inside, outside = _sampler(mx, True), None
+    mx.random.seed(0)
+    outside = _sampler(mx, False)
+    return Seen(inside == "draws", f"the next call, checked inside: {inside.split('.')[0]}; outside: {outside}")

@@ -1,4 +1,7 @@
-"""What a build of MLX needs of the machine beside Python's packages, and in one line what is missing."""
+"""What MLX needs of the machine beside Python's packages: each function says in one line what is missing.
+
+This file needs the standard library alone: the commands of a checkout import it before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 OLDEST_MLX = "0.32.4"
-"""The oldest MLX that the helper measures with, as pyproject.toml says too."""
+"""The oldest MLX that this package measures with, as pyproject.toml says too."""
 
 INSTALL = "(Debian, Ubuntu: `apt-get install g++`; Fedora: `dnf install gcc-c++`) and run this again"
 APPLE = (
@@ -25,11 +28,10 @@ PROBE = '#include <cmath>\nextern "C" double probe(double x) { return std::erf(x
 
 
 def compiler_fault(system: str = sys.platform) -> str | None:
-    """Say in one line what keeps MLX's CPU backend from building kernels here; None if nothing does.
+    """Return in one line what keeps MLX's CPU backend from building kernels here; None if nothing does.
 
-    MLX calls ``g++`` from PATH and loads what comes out. Finding none, it runs compiled functions uncompiled
-    without a word, and every number on the site would be wrong. On macOS that concerns the examples and claims that
-    compute on the CPU, too.
+    MLX calls ``g++`` from PATH and loads the library that it builds. Without g++ it silently runs compiled functions
+    uncompiled, and every number would be wrong. On macOS that concerns what computes on the CPU.
     """
     if system == "darwin":
         return None if mac_compiles() else f"Apple's command line tools are missing, {APPLE}"
@@ -41,7 +43,7 @@ def compiler_fault(system: str = sys.platform) -> str | None:
 
 
 def mac_compiles() -> bool:
-    """Return whether there is a g++ on this Mac: a fresh one has a stand-in that fails and opens a window.
+    """Return whether there is a g++ on this Mac: a new Mac has a stand-in, which fails and opens a window.
 
     ``xcode-select -p`` names the folder of the command line tools, and fails without any (its manual page).
     """
@@ -61,8 +63,8 @@ def probe_compiler(folder: Path) -> str | None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip() or "it printed nothing"
-            return f"exit status {done.returncode}: {said.splitlines()[0]}"
+            printed = done.stderr.decode(errors="replace").strip() or "it printed nothing"
+            return f"exit status {done.returncode}: {printed.splitlines()[0]}"
         ctypes.CDLL(str(folder / "probe.so"))
     except subprocess.TimeoutExpired:
         return "it took longer than a minute"
@@ -71,42 +73,35 @@ def probe_compiler(folder: Path) -> str | None:
     return None
 
 
-GPU_DOORS = ("/dev/nvidiactl", "/dev/dxg")
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 """What NVIDIA's driver opens: on Linux, and on Linux within Windows."""
 
 
-def gpu_fault(mlx: str, doors: tuple[str, ...] = GPU_DOORS) -> str | None:
-    """Say in one line that a CUDA build of MLX would find no GPU here; None if it may."""
-    if not mlx.startswith("cuda") or any(Path(door).exists() for door in doors):
+def gpu_fault(mlx: str, devices: tuple[str, ...] = GPU_DEVICES) -> str | None:
+    """Return in one line that a CUDA build of MLX would find no GPU here; None if it may find one."""
+    if not mlx.startswith("cuda") or any(Path(device).exists() for device in devices):
         return None
-    return f"--mlx {mlx}: no NVIDIA GPU is here ({doors[0]} is missing); without --mlx, MLX computes on the processor"
-
-
-def shellcheck(python: Path) -> str | None:
-    """Return the path of shellcheck: the one beside this Python, else the system's, None without either.
-
-    The package that brings it has no wheel for Linux on arm64.
-    """
-    return shutil.which("shellcheck", path=f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    return f"--mlx {mlx}: no NVIDIA GPU is here ({devices[0]} is missing); without --mlx, MLX computes on the processor"
 
 
 def mlx_fault() -> str | None:
-    """Say in one line that MLX isn't installed, or too old; None if it will do. It isn't imported to see."""
+    """Return in one line that MLX isn't installed, or too old; None if it can be used. It isn't imported for that."""
     try:
         found = version("mlx")
     except PackageNotFoundError:
         return "MLX is not installed: install mlx on macOS, 'mlx[cpu]' on Linux"
-    if _numbers(found) < _numbers(OLDEST_MLX):
+    if release_numbers(found) < release_numbers(OLDEST_MLX):
         return f"MLX {found} is too old, {OLDEST_MLX} is the oldest that will do: upgrade mlx ('mlx[cpu]' on Linux)"
     return None
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", text)[:3]]
+def release_numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a release, by which releases are compared: "0.9.1" comes before "0.10.0"."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def fault_of_examples() -> str | None:
-    """Say in one line why examples can't run as they should; None if nothing is known to be in the way."""
+    """Return in one line why examples can't run as they should; None if no reason is known."""
     return _fault_with(os.environ.get("PATH", ""))
 
 

@@ -1,18 +1,28 @@
-"""Run one command in a process of its own: private temp directory, own process group, killed at a time limit."""
+"""Processes of our own: run one with a private temp directory and a time limit, and leave nothing of it behind.
+
+Run as a script, this file is the small process that cleans up behind :func:`private_folder`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 LAST_OUTPUT = 20_000
+FOLDER = "COMPILE_GUIDE_FOLDER"
+"""Environment variable of every process that :func:`run` starts, and so of its children: the folder it runs in."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,8 @@ class Finished:
         if self.timed_out:
             return f"still ran after {self.seconds:.0f} s and was killed"
         if self.returncode < 0:
-            return f"killed by {signal.Signals(-self.returncode).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            return f"killed by {names.get(-self.returncode, f'signal {-self.returncode}')}"
         return f"exit status {self.returncode}"
 
 
@@ -41,59 +52,105 @@ def run(
     limit_s: float,
     env: Mapping[str, str | None] | None = None,
     temp: Path | None = None,
-    tick: Callable[[], None] | None = None,
 ) -> Finished:
-    """Run ``argv`` in ``folder``, with ``TMPDIR`` at ``temp`` (default: ``folder/tmp``), and wait at most ``limit_s`` seconds.
+    """Run a program, wait for its end, and end the processes that it has left running.
 
-    ``tick`` is called about every half second while it runs.
+    Python in it reads and writes UTF-8 whatever the locale. Output that isn't UTF-8 is shown with escapes.
 
-    The process gets its own session, so that the limit ends its children too. Python in it reads and writes UTF-8
-    whatever the locale, and output that isn't UTF-8 is shown with escapes. ``None`` in ``env`` unsets a variable.
+    Args:
+        argv: the program and its arguments.
+        folder: where it runs; no other process may run there. Its output is written there.
+        limit_s: seconds after which it is killed.
+        env: environment variables to set; None unsets one.
+        temp: its ``TMPDIR`` (default: ``folder/tmp``), made if it is missing.
     """
     temp = temp or folder / "tmp"
     temp.mkdir(parents=True, exist_ok=True)
-    wanted = {"PYTHONUTF8": "1", "MPLBACKEND": "agg", "TMPDIR": str(temp), **(env or {})}
+    wanted = {"PYTHONUTF8": "1", "MPLBACKEND": "agg", "TMPDIR": str(temp), FOLDER: str(folder), **(env or {})}
     full = {k: v for k, v in {**os.environ, **wanted}.items() if v is not None}
     log, start = folder / "output.log", time.perf_counter()
     with log.open("wb") as output, subprocess.Popen(
         list(argv), cwd=folder, env=full, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
     ) as process:  # fmt: skip
         try:
-            timed_out = _outlasts(process, start + limit_s, tick)
+            waiting = threading.Thread(target=process.wait, daemon=True)  # Popen's own wait with a limit sleeps 50 ms
+            waiting.start()
+            waiting.join(limit_s)
+            timed_out = waiting.is_alive()
         finally:
             # macOS refuses to signal a group in which everybody has ended already
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+            _kill_processes_in(str(folder))  # children in a session of their own
     with log.open("rb") as written:
         written.seek(max(0, log.stat().st_size - LAST_OUTPUT))
         text = written.read().decode("utf-8", "backslashreplace")
     return Finished(process.returncode, timed_out, text, time.perf_counter() - start)
 
 
-def _outlasts(process: subprocess.Popen[bytes], deadline: float, tick: Callable[[], None] | None) -> bool:
-    """Wait for the process; True when the deadline comes first.
-
-    A thread waits for its end, because Popen's own wait with a limit sleeps up to 50 ms between its looks.
-    """
-    ended = threading.Event()
-
-    def wait() -> None:
-        process.wait()
-        ended.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    while (left := deadline - time.perf_counter()) > 0:
-        if ended.wait(min(left, 0.5)):
-            return False
-        if tick:
-            tick()
-    return True
-
-
-def said(*argv: str) -> str:
+def output_of(*argv: str) -> str:
     """Return the standard output of a small system command, in English; empty when it is missing, fails, or takes 20 s."""
-    env = {**os.environ, "LC_ALL": "C"}  # macOS's ps writes 0:01,23 where people do
+    env = {**os.environ, "LC_ALL": "C"}  # macOS's ps writes 0:01,23 in some languages
     try:
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def last_line(output: str) -> str:
+    """Return the last line that isn't blank, without "python: error:" or "compile-guide:" before it."""
+    lines = output.strip().splitlines() or [""]
+    return re.sub(r"^(\S+: error|compile-guide): ", "", lines[-1])
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Provide a temporary folder for processes of :func:`run`; afterwards it is deleted and they are ended.
+
+    A process of its own does that when this one leaves the block or has ended, however it ended.
+    """
+    folder = Path(tempfile.gettempdir(), f"compile-guide-{secrets.token_hex(8)}")
+    argv = [sys.executable, "-I", "-S", __file__, str(folder)]
+    with subprocess.Popen(argv, cwd="/", stdin=subprocess.PIPE, start_new_session=True) as cleaner:
+        assert cleaner.stdin is not None
+        folder.mkdir(mode=0o700)  # after the cleaner has been started, so that no folder is left behind
+        yield folder
+        cleaner.stdin.write(b"done")
+
+
+def _clean_up(folder: str) -> None:
+    """Wait for the end of standard input, then end the processes that work in a folder, and delete it."""
+    killed = not sys.stdin.buffer.read()
+    quiet_from = time.monotonic() + killed  # a process that was being started can be seen only a moment later
+    while _kill_processes_in(folder) or time.monotonic() < quiet_from:
+        if time.monotonic() > quiet_from + 10:  # one of them can't be ended
+            break
+        time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_processes_in(folder: str) -> int:
+    """Kill the processes that :func:`run` started in or below a folder, and their children; return how many there were."""
+    mark, count = re.compile(re.escape(f"{FOLDER}={folder}").encode() + rb"[/\0]"), 0
+    for pid, environment in _environments():
+        if mark.search(environment):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
+
+
+def _environments() -> Iterator[tuple[int, bytes]]:
+    """Yield the environment of each process that shows it, by process id; macOS hides those of its own programs."""
+    if sys.platform == "darwin":
+        for line in output_of("ps", "-axEww", "-o", "pid=,command=").splitlines():
+            pid, _, words = line.strip().partition(" ")
+            yield int(pid), words.replace(" ", "\0").encode() + b"\0"
+        return
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield int(place.name), (place / "environ").read_bytes()
+
+
+if __name__ == "__main__":
+    _clean_up(sys.argv[1])

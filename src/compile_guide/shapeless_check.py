@@ -2,73 +2,166 @@
 
 A function compiled shapeless is traced at its first size and runs that trace for every other one. What it read from
 a shape in Python is frozen then, and MLX rarely notices: many functions return wrong values without an error. So
-compile, call with one size, then with a larger one, and compare with the plain function::
+compile, call with one size, then with larger ones, and compare with the plain function::
 
     print(check_shapeless(pool, small, large))
 
-This file needs the standard library and mlx alone, so it can be copied next to a script.
+This file needs the standard library, mlx, and the two files that travel with it: comparison.py and formatting.py.
 """
 
 from __future__ import annotations
 
+import builtins
+import dis
+import importlib
+import io
+import itertools
+import json
+import marshal
+import math
+import os
+import pickle
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
+
+from compile_guide import CompileGuideError
+from compile_guide.comparison import difference, is_array, leaves
 
 RIGHT = "right"
 FIRST = "throws at the first call"
 SECOND = "throws on the second size"
 WRONG = "silently wrong"
+ENDS = "ends the process"
+RAISED, STRANGE = "the function itself raised an error", "the function returns what can't be compared"
+UNCOMPILED = "the function ran again for the second size: compiling is off here"
+FACTORS, LONGEST, LARGEST = (1, 2, 4, 16, 64, 256), 1024, 2**16
+"""How many times the step from the small to the large size is made; the longest axis and the most values of an array that
+are made so. A cut such as ``x[:8]`` begins to act at some size only, so one larger size is not enough."""
+NOT_SENT = "not sent"
+IDENTITY: Any = object.__eq__
+ENOUGH_S, LIMIT_S = 2.0, 300.0
+"""Seconds after which no further size is tried, and after which a trial is given up."""
+
+
+Trial = tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...], float | None, float | None]
+"""A function, its arguments in the small and in the large size, the two tolerances."""
+
+
+class SizeError(CompileGuideError, ValueError):
+    """The two sizes can't show whether a function is right."""
+
+
+class TrialError(CompileGuideError, RuntimeError):
+    """The trial could not be made."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a function did on its second size: one of the four outcomes above, and a few words on what was seen."""
+    """What a function did at larger sizes: one of the five outcomes above, and a few words on what was seen."""
 
     outcome: str
     seen: str = ""
+    sizes: tuple[str, ...] = field(default=(), compare=False)
+    """The sizes that the outcome holds for: the one of the trace, then those of the later calls."""
+    note: str = field(default="", compare=False)
+    """Why the trial ran in the caller's process, if it did."""
 
     def __str__(self) -> str:
-        """Return the outcome, with what was seen behind a colon."""
-        return f"{self.outcome}: {self.seen}" if self.seen else self.outcome
+        """Return the outcome, what was seen, and the sizes that this holds for."""
+        text = f"{self.outcome}: {self.seen}" if self.seen else self.outcome
+        if self.sizes:
+            text += f" (traced with {self.sizes[0]}, called with {', '.join(self.sizes[1:]) or 'no other size'})"
+        return f"{text}; tried in this process: {self.note}" if self.note else text
 
 
 def check_shapeless(
-    fun: Callable[..., Any], small: Any, large: Any, *, rtol: float = 1e-4, atol: float = 1e-4
+    fun: Callable[..., Any], small: Any, large: Any, *, rtol: float | None = None, atol: float | None = None
 ) -> Check:
-    """Compile ``fun`` shapeless, call it with ``small``, then with ``large``, and compare with ``fun`` itself.
+    """Compile ``fun`` shapeless, call it with ``small``, then with larger sizes, and compare with ``fun`` itself.
 
-    Let no axis of ``large`` be shorter than in ``small``: where a trace is wrong for a smaller size, it may write
-    beyond an array's end and take the process down. So a function that is found right here can still be wrong for
-    sizes below the first; compile it at the smallest one.
+    After ``large``, sizes are tried that go on in the same direction, as far as ``fun`` takes them. The outcome holds
+    for the sizes in ``Check.sizes``; nothing is known of others, above all of ones smaller than ``small``.
+
+    A wrong trace may write beyond an array's end, so the trial runs in a fresh Python process: what ends that one is an
+    outcome, too. ``fun`` is sent there by value, with the variables that it uses; it changes nothing in this process.
+    What can't be sent (such as an open file, or a function compiled in a script) is tried in this process, with
+    ``large`` alone, and ``Check.note`` says so.
 
     Args:
-        fun: takes arrays (any number of them), returns an array or a tree (list, tuple, dict) of arrays.
-        small: what to call it with first: an array, or a tuple of arrays, one an argument.
-        large: the same with other sizes, but as many arrays, and each with its dtype and number of dimensions.
-        rtol: relative tolerance of the comparison.
-        atol: absolute tolerance of the comparison.
+        fun: returns an array or a tree (list, tuple, dict, dataclass) of arrays, numbers, text and None.
+        small: what to call it with first: its argument, or a tuple of its arguments, each an array or a tree (list, dict)
+            of arrays and numbers.
+        large: the same with other sizes: as many arrays, each with its dtype and number of dimensions, and equal numbers.
+            No axis may be shorter, and one must be longer.
+        rtol: see :func:`compile_guide.timing.compare`; so is what counts as equal.
+        atol: the same.
 
     Raises:
-        ValueError: the two sizes would need two traces, or an axis of ``large`` is shorter.
-        RuntimeError: compiled functions run uncompiled in this process, so there is nothing to see.
+        SizeError: a ValueError: the two sizes would need two traces, are equal, or an axis of ``large`` is shorter.
+        TrialError: a RuntimeError: compiled functions run uncompiled in this process, or the trial took too long.
     """
     import mlx.core as mx
 
-    sizes = [size if isinstance(size, tuple) else (size,) for size in (small, large)]
-    _refuse_two_traces(*sizes)
-    mx.eval(sizes, mx.zeros(1) + 1)  # the first work of a process would be traced twice
-    runs: list[int] = []
+    first, second = (size if isinstance(size, tuple) else (size,) for size in (small, large))
+    _check_sizes(first, second)
+    if not _compiling_is_on(mx):
+        raise TrialError("compiling is off here, so nothing can be checked")
+    mx.eval(first, second)
+    trial = (fun, first, second, rtol, atol)
+    try:
+        check = _in_child(mx, trial)
+    except _NotSentError as error:
+        *_, check = _trial(mx, trial, FACTORS[:1])
+        check = replace(check, note=str(error))
+    if check.outcome == RAISED:
+        fun(*second)  # raises here too, with its traceback
+    if check.outcome in (RAISED, UNCOMPILED, STRANGE):
+        raise TrialError(f"{check.outcome}, so nothing was checked{check.seen and ': ' + check.seen}")
+    return check
 
-    def counted(*arrays: Any) -> Any:
-        runs.append(1)
-        return fun(*arrays)
 
-    found = try_sizes(mx, counted, *sizes, wanted=lambda: fun(*sizes[1]), rtol=rtol, atol=atol)
-    if len(runs) > 1:
-        raise RuntimeError("the function ran again for the second size, so compiling is off here: nothing was checked")
-    return found
+def _trial(
+    mx: Any, trial: Trial, factors: tuple[int, ...] = FACTORS, seed: Callable[[int], Any] = lambda number: None
+) -> Iterator[Check]:
+    """Try one size after the other until one is not right: yield the sizes before each trial, and the outcome at the end."""
+    (fun, small, large, rtol, atol), start, runs = trial, math.inf, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        seed(0)  # so that a function that draws random numbers can be compared with itself
+        return fun(*arguments)
+
+    mx.eval(small, mx.zeros(1) + 1)  # the first work of a process would be traced twice
+    sizes: tuple[str, ...] = (_shapes(small, small, large),)
+    check = Check(RIGHT)
+    yield Check(ENDS, sizes=sizes)
+    for size in _stretched(mx, small, large, factors):
+        try:
+            wanted = counted(*size)
+            mx.eval([leaf for _, leaf in leaves(wanted) if is_array(leaf)])
+        except Exception as error:
+            if len(sizes) == 1:
+                yield Check(RAISED, words(error))
+                return
+            break  # the function itself takes no such size
+        sizes += (_shapes(size, small, large),)
+        yield Check(ENDS, sizes=sizes)
+        runs = 0
+        check = try_sizes(mx, counted, small, size, wanted=lambda wanted=wanted: wanted, rtol=rtol, atol=atol)  # type: ignore[misc]
+        if runs > 1:
+            check = Check(UNCOMPILED)
+        start = min(start, time.perf_counter())  # the first size may have built kernels
+        if check.outcome != RIGHT or time.perf_counter() - start > ENOUGH_S:
+            break
+    yield replace(check, sizes=sizes)
 
 
 def try_sizes(
@@ -78,19 +171,19 @@ def try_sizes(
     second: tuple[Any, ...],
     *,
     wanted: Callable[[], Any],
-    rtol: float = 1e-4,
-    atol: float = 1e-4,
+    rtol: float | None = None,
+    atol: float | None = None,
 ) -> Check:
     """Call ``fun`` compiled shapeless with two sizes and compare what the second gives with ``wanted()``."""
     compiled, outcome = mx.compile(fun, shapeless=True), FIRST
     try:
-        mx.eval(compiled(*first))
-        outcome = SECOND
-        got = compiled(*second)
-        mx.eval(got)
+        for size in (first, second):
+            got = compiled(*size)
+            mx.eval([leaf for _, leaf in leaves(got) if isinstance(leaf, mx.array)])
+            outcome = SECOND
     except Exception as error:  # any type is an outcome
         return Check(outcome, words(error))
-    return _compare(mx, list(_leaves(got)), list(_leaves(wanted())), rtol, atol)
+    return _compare(got, wanted(), rtol, atol)
 
 
 def words(error: Exception) -> str:
@@ -98,29 +191,195 @@ def words(error: Exception) -> str:
     return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
 
 
-def _refuse_two_traces(small: tuple[Any, ...], large: tuple[Any, ...]) -> None:
-    if [(a.dtype, a.ndim) for a in small] != [(a.dtype, a.ndim) for a in large]:
-        raise ValueError("give both sizes the same number of arrays, dimensions and dtypes: else MLX traces again")
-    if any(m < n for a, b in zip(small, large, strict=True) for n, m in zip(a.shape, b.shape, strict=True)):
-        raise ValueError("let no axis of the second size be shorter than in the first: a wrong trace may crash there")
-
-
-def _compare(mx: Any, got: list[Any], want: list[Any], rtol: float, atol: float) -> Check:
-    if len(got) != len(want):
-        return Check(WRONG, f"{len(got)} arrays instead of {len(want)}")
-    for have, wish in zip(got, want, strict=True):
-        if have.shape != wish.shape:
-            return Check(WRONG, f"shape {tuple(have.shape)} instead of {tuple(wish.shape)}")
-        if not mx.allclose(have, wish, rtol=rtol, atol=atol, equal_nan=True).item():
-            return Check(WRONG, "other values")
+def _compare(got: Any, wanted: Any, rtol: float | None, atol: float | None) -> Check:
+    have, want = list(leaves(got)), list(leaves(wanted))
+    if len(have) != len(want):
+        return Check(WRONG, f"{len(have)} arrays instead of {len(want)}")
+    for (path, a), (_, b) in zip(have, want, strict=True):
+        where = f" at {path}" if path else ""
+        if is_array(a) and is_array(b) and tuple(a.shape) != tuple(b.shape):
+            return Check(WRONG, f"shape {tuple(a.shape)} instead of {tuple(b.shape)}{where}")
+        if not is_array(b) and b is not None and type(b).__eq__ is IDENTITY:
+            return Check(STRANGE, f"{type(b).__name__}{where}")
+        if difference(b, a, rtol, atol):
+            one_number = not is_array(a) and not is_array(b)
+            return Check(WRONG, f"{a!r:.40} instead of {b!r:.40}{where}" if one_number else f"other values{where}")
     return Check(RIGHT)
 
 
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, list | tuple):
-        for part in tree:
-            yield from _leaves(part)
-    else:
-        yield tree
+def _compiling_is_on(mx: Any) -> bool:
+    runs = itertools.count()
+    probe = mx.compile(lambda: mx.array(next(runs)))
+    for _ in range(3):  # the first call of a process may trace twice
+        probe()
+    return next(runs) < 3
+
+
+def _check_sizes(small: tuple[Any, ...], large: tuple[Any, ...]) -> None:
+    one, other = ([(path, _kind(value)) for path, value in leaves(size)] for size in (small, large))
+    if one != other:
+        raise SizeError(
+            "give both sizes the same number of arrays, dimensions and dtypes, and the same numbers beside them: else MLX"
+            " traces again"
+        )
+    axes = [(n, m) for a, b in _array_pairs(small, large) for n, m in zip(a.shape, b.shape, strict=True)]
+    if any(m < n for n, m in axes):
+        raise SizeError("let no axis of the second size be shorter than in the first: a wrong trace may crash there")
+    if all(m == n for n, m in axes):
+        raise SizeError("the two sizes are equal, so nothing would be checked: let an axis of the second be longer")
+
+
+def _kind(value: Any) -> Any:
+    return (value.dtype, len(value.shape)) if is_array(value) else repr(value)
+
+
+def _array_pairs(small: Any, large: Any) -> list[tuple[Any, Any]]:
+    pairs = zip(leaves(small), leaves(large), strict=True)
+    return [(a, b) for (_, a), (_, b) in pairs if is_array(a)]
+
+
+def _shapes(size: tuple[Any, ...], small: tuple[Any, ...], large: tuple[Any, ...]) -> str:
+    """Return the shapes of those arrays whose size varies, such as "(3, 4) and (3,)"."""
+    varying = [tuple(a.shape) != tuple(b.shape) for a, b in _array_pairs(small, large)]
+    arrays = [leaf for _, leaf in leaves(size) if is_array(leaf)]
+    return " and ".join(str(tuple(x.shape)) for x, varies in zip(arrays, varying, strict=True) if varies)
+
+
+def _stretched(mx: Any, small: Any, large: Any, factors: tuple[int, ...]) -> Iterator[Any]:
+    """Yield the large size, and what lies further in the same direction, filled with the large one's values over and over."""
+
+    def stretch(a: Any, b: Any, factor: int) -> Any:
+        if isinstance(b, list | tuple):
+            parts = [stretch(x, y, factor) for x, y in zip(a, b, strict=True)]
+            return type(b)(*parts) if hasattr(b, "_fields") else type(b)(parts)
+        if isinstance(b, dict) and any(x.shape != y.shape for x, y in _array_pairs(a, b)):
+            return {key: stretch(a[key], b[key], factor) for key in b}
+        for axis, (n, m) in enumerate(zip(a.shape, b.shape, strict=True) if isinstance(b, mx.array) else ()):
+            if n != m:
+                b = mx.take(b, mx.arange(n + factor * (m - n)) % m, axis)
+        return b
+
+    for factor in factors:
+        size = stretch(small, large, factor)
+        shapes = [leaf.shape for _, leaf in leaves(size) if is_array(leaf)]
+        if factor > 1 and any(max(s, default=0) > LONGEST or math.prod(s) > LARGEST for s in shapes):
+            return
+        yield size
+
+
+# The process of a trial -----------------------------------------------------------------------------------------------
+
+
+class _NotSentError(Exception):
+    """A function or its arguments can't be sent to another process; the text says what can't."""
+
+
+def _in_child(mx: Any, trial: Trial) -> Check:
+    """Run a trial in a fresh Python process: the last line that it writes is the outcome."""
+    code = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import _child; _child()"
+    data = io.BytesIO()
+    try:
+        _Sender(data).dump((mx.default_device().type, trial))
+    except Exception as error:  # whatever an object raises that doesn't want to be pickled
+        raise _NotSentError(words(error)) from error
+    command = [sys.executable, "-c", code, *sys.path]
+    try:
+        child = subprocess.run(command, input=data.getvalue(), capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise TrialError(f"the trial took longer than {LIMIT_S:.0f} s and was ended") from error
+    lines = [json.loads(line) for line in child.stdout.decode().splitlines()]
+    if not lines:
+        raise _NotSentError(child.stderr.decode().strip().rpartition("\n")[2] or "no process could be started")
+    if lines[-1][0] == NOT_SENT:
+        raise _NotSentError(lines[-1][1])
+    check = Check(lines[-1][0], lines[-1][1], tuple(lines[-1][2]))
+    if check.outcome == ENDS:
+        end = child.returncode
+        how = signal.Signals(-end).name if end < 0 else f"exit status {end}"
+        check = replace(check, seen=how if len(check.sizes) > 1 else f"{how}, in the plain function")
+    return check
+
+
+def _child() -> None:
+    """Run the trial that comes through standard input; write a line before each step that may end the process."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the function prints is no line of ours
+
+    def tell(check: Check) -> None:
+        print(json.dumps([check.outcome, check.seen, check.sizes]), file=out, flush=True)
+
+    try:
+        import mlx.core as mx
+
+        device, trial = pickle.load(sys.stdin.buffer)
+    except Exception as error:
+        return tell(Check(NOT_SENT, words(error)))
+    mx.set_default_device(device)
+    for check in _trial(mx, trial, FACTORS, mx.random.seed):
+        tell(check)
+
+
+class _Sender(pickle.Pickler):
+    """Pickles what can be imported by its name, and functions and classes that can't (lambdas, a script's own) by value."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how to make a value again, NotImplemented where pickle knows."""
+        if isinstance(value, ModuleType):
+            return importlib.import_module, (value.__name__,)
+        for module, name in (_own_name(value), _constant(value)):
+            if module != "__main__" and module in sys.modules and name and _named(module, name) is value:
+                return NotImplemented if type(value) in (FunctionType, type) else (_named, (module, name))
+        if type(value) is FunctionType:  # a function made by mx.compile claims to be one
+            cells, known = value.__closure__ or (), value.__globals__
+            variables = {name: known[name] for name in _global_names(value.__code__) & known.keys()}
+            kept = {**vars(value), "__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}
+            state = (variables, [cell.cell_contents for cell in cells], kept)
+            return _function, (marshal.dumps(value.__code__), len(cells)), state, None, None, _fill
+        if isinstance(value, type):
+            kept = {k: v for k, v in vars(value).items() if k not in ("__dict__", "__weakref__", "_abc_impl")}
+            return type(value), (value.__name__, value.__bases__, {}), ({}, [], kept), None, None, _fill
+        if type(value).__name__ == "_gc_func":
+            raise pickle.PicklingError("a function made by mx.compile, mx.grad or mx.vmap can't be sent")
+        return NotImplemented
+
+
+def _own_name(value: Any) -> tuple[Any, Any]:
+    return getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+
+
+def _constant(value: Any) -> tuple[Any, Any]:
+    """Return module and name of a value that the module of its type keeps under a name, such as ``mx.float32``."""
+    module = type(value).__module__
+    kept = vars(sys.modules[module]) if module in sys.modules and module != "builtins" else {}
+    return module, next((name for name, other in kept.items() if other is value), None)
+
+
+def _named(module: str, name: str) -> Any:
+    """Import what a module calls so; None where it has nothing of that name."""
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _global_names(code: CodeType) -> set[str]:
+    """Return the global names that a function and those within it read."""
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return names.union(*(_global_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+
+
+def _function(code: bytes, cells: int) -> FunctionType:
+    """Make a function without its variables; they come afterwards, because they may hold the function itself."""
+    made = {"__builtins__": builtins, "__name__": "__main__"}
+    return FunctionType(marshal.loads(code), made, None, None, tuple(CellType() for _ in range(cells)))
+
+
+def _fill(made: Any, state: tuple[dict[str, Any], list[Any], dict[str, Any]]) -> None:
+    """Give a function its global variables, those of the functions around it, and its attributes; a class the last alone."""
+    variables, contents, attributes = state
+    if variables:
+        made.__globals__.update(variables)
+    for cell, content in zip(getattr(made, "__closure__", None) or (), contents, strict=True):
+        cell.cell_contents = content
+    for name, value in attributes.items():
+        setattr(made, name, value)

@@ -1,10 +1,9 @@
 """Is the compiled function faster, and by how much?  Paired, interleaved timing for MLX.
 
-This file needs the standard library and mlx alone, so it can be copied next to a script. The method: blocks of baseline
-and candidate calls alternate in shuffled order; each pair of blocks gives one ratio, which a slow drift of the machine
-cannot bend; the reported ratio is the median. The interval comes from order statistics (the sign test), so it assumes
-no distribution. Over several processes the same is done with one median a process, because processes differ by more
-than their pairs show.
+Blocks of baseline and candidate calls alternate in shuffled order; each pair of blocks gives one ratio, which a slow
+drift of the machine cannot bend. :mod:`compile_guide.comparison` makes a ratio and its interval of them.
+
+This file needs the standard library, mlx, and the two files that travel with it: comparison.py and formatting.py.
 """
 
 from __future__ import annotations
@@ -19,384 +18,59 @@ import random
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NoReturn
+
+from compile_guide import CompileGuideError
+from compile_guide.comparison import (
+    Comparison,
+    Run,
+    difference,
+    from_dict,
+    is_array,
+    leaves,
+    median_interval,
+    table,
+    unequal,
+    unmeasured,
+)
+from compile_guide.formatting import Table, format_bytes, format_calls, format_per_second, format_time, printable
+
+__all__ = ["Comparison", "Table", "check_compiling", "compare", "copy_bandwidth", "median_interval", "table"]
+__all__ += ["format_bytes", "format_calls", "format_per_second", "format_time"]
 
 SINK, REPLAY = "COMPILE_GUIDE_SINK", "COMPILE_GUIDE_REPLAY"
 KERNEL_SUFFIXES = {".so", ".ptx", ".cubin"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-CONFIDENCE = 0.95
 MAX_PAIRS = 48
 LOOKS = (12, 24)
 """Pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval."""
-SETTLE_CALLS, SETTLE_S, LONG_S = 4, 0.01, 0.1
-"""Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none: the first
-calls after the other function's find their data gone from the caches (seen: the first takes twice as long, the fourth a
-tenth more; a call of 1.5 ms that followed on one such call alone took a seventh more than in a loop of its own)."""
+WARM_UP_CALLS, WARM_UP_S, LONG_S = 4, 0.01, 0.1
+"""Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none. The
+first calls after the other function's find their data gone from the caches: the first was seen to take twice as long, the
+fourth a tenth more; a call of 1.5 ms after only one such call took a seventh more than in a loop of its own."""
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
 COPY_BYTES, COPY_S = 1 << 28, 0.004
-UNMEASURED = "not measured on this machine yet"
 ASKED: set[str] = set()
 """Names that a replay in this process couldn't give, because their example was never recorded."""
-CACHE_WORDS = {
-    "empty": "process began with an empty kernel cache",
-    "warm": "an earlier process may have left kernels on disk",
-    "unknown": "",
-}
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+"""What a result may hold beside its arrays: there is nothing to evaluate in it."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one process saw of a comparison: seconds a call for each pair of blocks, first calls, extra memory in bytes."""
+class ComparisonError(CompileGuideError, ValueError):
+    """Two functions can't be compared as they are: their name, what they return, or what they do to their inputs."""
 
-    baseline_s: tuple[float, ...]
-    candidate_s: tuple[float, ...]
-    first_baseline_s: float
-    first_candidate_s: float
-    cache: str = "unknown"
-    """State of the kernel cache when the process started: ``empty``, ``warm`` or ``unknown``."""
-    baseline_calls: int = 1
-    candidate_calls: int = 1
-    baseline_peak: int = 0
-    candidate_peak: int = 0
-    copy_bandwidth: float | None = None
-    built: int | None = None
-    """Kernel files that the candidate's first call wrote: 0 when all were there; None where nobody can count them."""
 
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """Baseline time over candidate time, one a pair."""
-        return tuple(b / c for b, c in zip(self.baseline_s, self.candidate_s, strict=True))
+class CompilingError(CompileGuideError, RuntimeError):
+    """Compiled functions run uncompiled in this process, or their kernels can't be built."""
 
 
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Return a distribution-free interval for the median of independent values, None when they are too few.
-
-    It is the sign test turned round: the k-th smallest and k-th largest of n values miss the median with probability
-    2·P(Binomial(n, ½) < k); k is the largest that keeps this at most ``1 - confidence``. Six values are the fewest for
-    95 %: smallest to largest, which misses in 2 of 64 cases (3.1 %).
-    Source: W. J. Conover, Practical Nonparametric Statistics, section 3.2.
-    """
-    k = _rank(len(values), confidence)
-    ordered = sorted(values)
-    return (ordered[k - 1], ordered[len(ordered) - k]) if k else None
-
-
-@functools.cache
-def _rank(n: int, confidence: float) -> int:
-    k, tail = 0, 0.0
-    while k < n // 2 and (tail := tail + math.comb(n, k) / 2**n) <= (1 - confidence) / 2:
-        k += 1
-    return k
-
-
-def _middle(values: Iterable[float]) -> float:
-    """Return the median, without ``statistics``, which imports fractions and decimals into every process that measures."""
-    ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return _middle(known) if known else None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A baseline and a candidate timed in turn on the same inputs. Times in seconds, memory in bytes."""
-
-    name: str
-    runs: tuple[Run, ...] = ()
-    bytes_moved: int | None = None
-    slow_call_s: float | None = None
-    """One call took this long, too long to compare; then there are no runs."""
-    note: str = ""
-
-    @property
-    def measured(self) -> bool:
-        """False for a replayed comparison whose example was never recorded on the machine shown; its numbers are NaN."""
-        return not (self.runs and math.isnan(self.runs[0].first_candidate_s))
-
-    @functools.cached_property
-    def ratio(self) -> float | None:
-        """Median over processes of the median ratio baseline/candidate; above 1 the candidate is faster."""
-        return _median(_middle(run.ratios) for run in self.runs)
-
-    @functools.cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """At least 95 % interval of the ratio: between processes, or between pairs when only one process ran."""
-        if len(self.runs) == 1:
-            return median_interval(self.runs[0].ratios)
-        return median_interval([_middle(run.ratios) for run in self.runs])
-
-    @property
-    def differs(self) -> bool | None:
-        """Whether the interval, rounded as it is printed, excludes 1; None without an interval."""
-        return None if self.interval is None or not self.measured else _excludes_one(*self.interval)
-
-    @property
-    def baseline_s(self) -> float | None:
-        """Median seconds a baseline call."""
-        return _median(_middle(run.baseline_s) for run in self.runs)
-
-    @property
-    def candidate_s(self) -> float | None:
-        """Median seconds a candidate call."""
-        return _median(_middle(run.candidate_s) for run in self.runs)
-
-    @property
-    def spread(self) -> float:
-        """Relative half-width within which the times agree: between processes, or between pairs of the only one."""
-        if len(self.runs) == 1:
-            times = sorted(self.runs[0].baseline_s)
-        else:
-            times = sorted(_middle(run.baseline_s) for run in self.runs)
-        return (times[-1] - times[0]) / (times[-1] + times[0]) if len(times) > 1 else 0.1
-
-    @property
-    def first_call_s(self) -> float | None:
-        """First candidate call of the first process. Whether it built kernels too, only :attr:`kernels_built` knows."""
-        return self.runs[0].first_candidate_s if self.runs else None
-
-    @property
-    def kernels_built(self) -> int | None:
-        """Kernel files that this first call wrote; None where that wasn't, or can't be, counted."""
-        return self.runs[0].built if self.runs else None
-
-    @property
-    def first_call_warm_s(self) -> float | None:
-        """First candidate call in the later processes, which find the kernels on disk; None for a single process."""
-        return _median(run.first_candidate_s for run in self.runs[1:])
-
-    @property
-    def first_call_baseline_s(self) -> float | None:
-        """First baseline call of the first process."""
-        return self.runs[0].first_baseline_s if self.runs else None
-
-    @property
-    def break_even(self) -> int | None:
-        """Calls after which the time saved has paid for the first call; None when none is saved measurably."""
-        first, base, cand = self.first_call_s, self.baseline_s, self.candidate_s
-        if first is None or base is None or cand is None or not cand < base or self.differs is False:
-            return None
-        return max(1, math.ceil((first - cand) / (base - cand)))
-
-    @property
-    def copy_bandwidth(self) -> float | None:
-        """Bytes per second, read plus written, of a large copy on this machine in the same processes."""
-        return _median(run.copy_bandwidth for run in self.runs)
-
-    def bandwidth(self, seconds: float | None) -> float | None:
-        """Bytes per second when ``bytes_moved`` are moved in that time."""
-        return None if self.bytes_moved is None or not seconds else self.bytes_moved / seconds
-
-    def share(self, seconds: float | None) -> float | None:
-        """The same as a share of the copy bandwidth; above 1 where the data stays in a cache."""
-        rate, copy = self.bandwidth(seconds), self.copy_bandwidth
-        return None if rate is None or copy is None else rate / copy
-
-    @property
-    def baseline_bandwidth(self) -> float | None:
-        """Bytes per second of the baseline."""
-        return self.bandwidth(self.baseline_s)
-
-    @property
-    def candidate_bandwidth(self) -> float | None:
-        """Bytes per second of the candidate."""
-        return self.bandwidth(self.candidate_s)
-
-    @property
-    def baseline_share(self) -> float | None:
-        """Share of the copy bandwidth that the baseline reaches."""
-        return self.share(self.baseline_s)
-
-    @property
-    def candidate_share(self) -> float | None:
-        """Share of the copy bandwidth that the candidate reaches."""
-        return self.share(self.candidate_s)
-
-    @property
-    def baseline_peak(self) -> int | None:
-        """Bytes that one baseline call needs beyond what was held before it (temporaries and result)."""
-        return max((run.baseline_peak for run in self.runs), default=None)
-
-    @property
-    def candidate_peak(self) -> int | None:
-        """Bytes that one candidate call needs beyond what was held before it."""
-        return max((run.candidate_peak for run in self.runs), default=None)
-
-    def facts(self) -> list[tuple[str, str]]:
-        """Return what there is to say, as (label, text) pairs, each number to the digit that its interval supports."""
-        if not self.measured:
-            return [("result", UNMEASURED)]
-        if self.slow_call_s is not None:
-            return [("result", f"one call takes {format_time(self.slow_call_s)} here, not compared")]
-        if not self.runs:
-            return [("result", "not on this machine")]
-        time_of = functools.partial(format_time, spread=self.spread)
-        rows = [("speed-up", format_ratio(self.ratio, self.interval))]
-        rows += [
-            ("baseline", f"{time_of(self.baseline_s)} a call"),
-            ("candidate", f"{time_of(self.candidate_s)} a call"),
-        ]
-        pays = "" if self.break_even is None else f", paid back after {format_calls(self.break_even)}"
-        seen = f" ({words})" if (words := self.first_call_words()) else ""
-        rows += [("first call", f"{format_time(self.first_call_s)}{seen}{pays}")]
-        if self.baseline_share is not None and self.candidate_share is not None:
-            rates = " → ".join(format_rate(r) for r in (self.baseline_bandwidth, self.candidate_bandwidth))
-            shares = f"{self.baseline_share:.0%} → {self.candidate_share:.0%}"
-            rows += [("bandwidth", f"{rates}, {shares} of a copy's {format_rate(self.copy_bandwidth)}")]
-        rows += [("extra memory", f"{format_bytes(self.baseline_peak)} → {format_bytes(self.candidate_peak)}")]
-        return [*rows, ("measured in", self._measured_in()), *([("note", self.note)] if self.note else [])]
-
-    def first_call_words(self) -> str:
-        """Return what was seen of kernels at the first call, "" when nothing: it is cold only where it wrote some."""
-        if self.kernels_built is None:
-            return CACHE_WORDS[self.runs[0].cache] if self.runs else ""
-        files = f"{self.kernels_built or 'no'} kernel file{'' if self.kernels_built == 1 else 's'}"
-        return f"wrote {files}"
-
-    def _measured_in(self) -> str:
-        pairs = sum(len(run.baseline_s) for run in self.runs)
-        if len(self.runs) == 1:
-            return f"1 process, {pairs} pairs; the interval knows nothing of other processes"
-        return f"{len(self.runs)} processes, {pairs} pairs"
-
-    def describe(self) -> str:
-        """Return the plain-text summary that :func:`compare` prints."""
-        return "\n".join([self.name, *(f"  {label:<13}{text}" for label, text in self.facts())])
-
-    def _repr_html_(self) -> str:
-        rows = (f"<tr><th scope='row'>{_escaped(k)}</th><td>{_escaped(v)}</td></tr>" for k, v in self.facts())
-        caption = f"<caption>{_escaped(self.name)}</caption>"
-        return f"<table class='guide-table guide-comparison'>{caption}<tbody>{''.join(rows)}</tbody></table>"
-
-
-def _escaped(text: str) -> str:
-    import html  # here, because pages and notebooks ask for it, and a process that measures never does
-
-    return html.escape(text)
-
-
-def _known(value: float | None) -> TypeGuard[float]:
-    return value is not None and not math.isnan(value)
-
-
-def format_time(seconds: float | None, spread: float = 0.01) -> str:
-    """Return a time with its unit, to the digits that a relative spread supports (2 to 4)."""
-    if not _known(seconds):
-        return "—"
-    digits = _digits(spread)
-    seconds = float(f"{seconds:.{digits - 1}e}")  # rounded first: 999.6 µs is 1.00 ms
-    units = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
-    size, unit = next((u for u in units if seconds >= u[0]), (1e-9, "ns"))
-    return f"{_significant(seconds / size, digits)} {unit}"
-
-
-def format_per_second(count: float, seconds: float | None, spread: float = 0.01) -> str:
-    """Return a rate such as "1,230 /s" of so many things in that time, to the digits that a relative spread supports."""
-    if not _known(seconds) or not seconds:
-        return "—"
-    rate = float(_significant(count / seconds, _digits(spread)))
-    return f"{rate:,.0f} /s" if rate >= 100 else f"{_significant(rate, _digits(spread))} /s"
-
-
-def _digits(spread: float) -> int:
-    """Digits of a number that a relative spread supports: 2 to 4."""
-    return min(4, max(2, 1 + math.floor(-math.log10(max(spread, 1e-9)))))
-
-
-def _significant(value: float, digits: int) -> str:
-    if value <= 0:
-        return "0"
-    decimals = digits - 1 - math.floor(math.log10(value))
-    return f"{round(value, decimals):.{max(0, decimals)}f}"
-
-
-def format_ratio(ratio: float | None, interval: tuple[float, float] | None) -> str:
-    """Return "1.23× (1.21–1.26)" to the first digit that is uncertain; in words when the interval covers 1."""
-    if not _known(ratio):
-        return "not compared" if ratio is None else UNMEASURED
-    if interval is None:
-        return f"about {_significant(ratio, 2)}× (too few samples for an interval)"
-    low, high = interval
-    digits = _decimals(low, high)
-    text = f"({low:.{digits}f}–{high:.{digits}f})"
-    return f"{ratio:.{digits}f}× {text}" if _excludes_one(low, high) else f"no measurable difference {text}"
-
-
-def _decimals(low: float, high: float) -> int:
-    """Decimals that an interval of this width supports; more where rounding would hide that it excludes 1."""
-    digits = min(3, max(0, -math.floor(math.log10(max((high - low) / 2, 1e-4)))))
-    while digits < 3 and not low <= 1 <= high and round(low, digits) <= 1 <= round(high, digits):
-        digits += 1
-    return digits
-
-
-def _excludes_one(low: float, high: float) -> bool:
-    digits = _decimals(low, high)
-    return not round(low, digits) <= 1 <= round(high, digits)
-
-
-def format_count(count: int) -> str:
-    """Return a count rounded to two digits, with thin grouping: 1234 → "1,200"."""
-    return f"{round(count, 2 - len(str(count))) if count > 99 else count:,}"
-
-
-def format_calls(count: int) -> str:
-    """Return "1 call" or "1,200 calls"."""
-    return f"{format_count(count)} call{'' if count == 1 else 's'}"
-
-
-def format_rate(rate: float | None) -> str:
-    """Return bytes per second as GB/s (10⁹ bytes) to two digits."""
-    return f"{_significant(rate / 1e9, 2)} GB/s" if _known(rate) else "—"
-
-
-def format_bytes(count: float | None) -> str:
-    """Return a number of bytes with a decimal unit (1 MB is 10⁶ bytes)."""
-    if not _known(count):
-        return "—"
-    unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= s), ("B", 1))
-    return f"{_significant(count / size, 3) if size > 1 else int(count)} {unit}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a header; ``str()`` aligns them, a notebook or sphinx-gallery shows them as HTML."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def __str__(self) -> str:
-        """Return the table as aligned plain text."""
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = (self.header, tuple("-" * w for w in widths), *self.rows)
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in lines)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{_escaped(cell)}</th>" for cell in self.header)
-        body = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        return f"<table class='guide-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def table(comparisons: Iterable[Comparison]) -> Table:
-    """Return one row a comparison: name, both times, ratio with interval, first call, break-even."""
-    rows = []
-    for c in comparisons:
-        times = [format_time(s, spread=c.spread) if s else "—" for s in (c.baseline_s, c.candidate_s)]
-        here = bool(c.runs) or c.slow_call_s is not None
-        pays = ("never" if here and c.measured else "—") if c.break_even is None else format_calls(c.break_even)
-        ratio = format_ratio(c.ratio, c.interval) if here else "not on this machine"
-        rows.append((c.name, *times, ratio, format_time(c.first_call_s), pays))
-    return Table(("comparison", "baseline", "candidate", "speed-up", "first call", "break-even"), tuple(rows))
-
-
-# Measuring ------------------------------------------------------------------------------------------------------------
+class RecordMissingError(CompileGuideError, LookupError):
+    """A replayed record lacks a comparison."""
 
 
 @dataclass(frozen=True)
@@ -428,8 +102,8 @@ def compare(
     *inputs: Any,
     fresh: bool = False,
     bytes_moved: int | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-6,
+    rtol: float | None = None,
+    atol: float | None = None,
     compiled: bool = True,
     available: bool | None = None,
     budget: float = 2.0,
@@ -439,15 +113,19 @@ def compare(
 
     Args:
         name: id of the comparison, unique in a gallery: lower-case letters, digits, ``-`` and ``_``.
-        baseline: function that returns an array or a tree (list, tuple, dict) of arrays; every array is evaluated.
+        baseline: function that returns an array or a tree (list, tuple, dict) of arrays, of MLX or NumPy; every array
+            is evaluated. Another object, in which no array would be found, is refused.
         candidate: the same for the function that should be faster, usually ``mx.compile(baseline)``.
         inputs: arguments of both, arrays of any shape or trees of them; they are evaluated before the clock starts.
+            Neither function may change them.
         fresh: ``baseline(*inputs)`` and ``candidate(*inputs)`` each build fresh state and return the step to time, a
             function of no arguments that returns all that must be evaluated.
         bytes_moved: bytes that one call has to read and write at least; adds GB/s and the share of copy bandwidth.
-        rtol: relative tolerance of the equality check.
-        atol: absolute tolerance of the equality check.
-        compiled: False when the comparison isn't about compiling, so compiling needn't be switched on.
+        rtol: how far two floating-point values may lie apart, relative to the larger one. None: as the dtype asks for,
+            1e-5 for float32. Integers and booleans must be equal.
+        atol: how far they may lie apart besides. None: four steps of the dtype at the array's largest magnitude.
+        compiled: False when the comparison isn't about compiling, so compiling needn't be switched on. When True, a
+            candidate that isn't compiled after all gets a note.
         available: for a comparison that not every machine can make, whether this one can. Where it can't, nothing is
             called or recorded, and the comparison says "not on this machine"; so it does when a record without it is
             replayed. None: every machine can.
@@ -460,20 +138,19 @@ def compare(
         ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
 
     Raises:
-        ValueError: the name is malformed, or both functions return different values.
-        RuntimeError: compiled functions run uncompiled in this process, or their kernels can't be built.
+        ComparisonError: a ValueError: the name is malformed, the functions return different values or no arrays, or
+            one of them changes its inputs.
+        CompilingError: a RuntimeError: compiled functions run uncompiled here, or their kernels can't be built.
         LookupError: a replayed record has no comparison of this name.
     """
     if not NAME.fullmatch(name):
-        raise ValueError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
+        raise ComparisonError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
     if replay := os.environ.get(REPLAY):
         return recorded(Path(replay), name, bytes_moved, optional=available is not None)
     settings, sink = Settings(budget, half_width), os.environ.get(SINK)
     if available is False:
         result = Comparison(name)
-        if not sink:
-            print(result.describe(), flush=True)
-        return result
+        return result if sink else _shown(result)
     if sink:
         settings = _settings_of(Path(sink), settings)
     if compiled:
@@ -483,11 +160,16 @@ def compare(
     else:
         pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
         slow = pair.first_calls(rtol, atol)
+        if slow is None and compiled:
+            pair.note = pair.note or pair.uncompiled_note()
         result = pair.measure(bytes_moved) if slow is None else Comparison(name, (), bytes_moved, slow, pair.note)
     if sink:
         _report(Path(sink), result, settings)
-    else:
-        print(result.describe(), flush=True)
+    return result if sink else _shown(result)
+
+
+def _shown(result: Comparison) -> Comparison:
+    print(printable(result.describe(), sys.stdout), flush=True)
     return result
 
 
@@ -513,28 +195,14 @@ def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional:
         return unmeasured(name, bytes_moved)
     if optional:
         return Comparison(name)
-    raise LookupError(f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'")
-
-
-def unmeasured(name: str, bytes_moved: int | None = None) -> Comparison:
-    """Return a comparison of which nothing is known: its numbers are NaN, so that a script can go on and plot nothing."""
-    nan: Any = math.nan
-    run = Run((nan,) * 6, (nan,) * 6, nan, nan, baseline_peak=nan, candidate_peak=nan, copy_bandwidth=nan)
-    return Comparison(name, (run,) * 6, bytes_moved)
+    raise RecordMissingError(
+        f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'"
+    )
 
 
 @functools.lru_cache(maxsize=4)
 def _entries(file: Path, _changed: int) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))["comparisons"]}
-
-
-def from_dict(entry: dict[str, Any]) -> Comparison:
-    """Build a comparison from its JSON form; keys that a comparison doesn't have, such as its example, are ignored."""
-    runs = tuple(
-        Run(**{**run, "baseline_s": tuple(run["baseline_s"]), "candidate_s": tuple(run["candidate_s"])})
-        for run in entry["runs"]
-    )
-    return Comparison(entry["name"], runs, entry.get("bytes_moved"), entry.get("slow_call_s"), entry.get("note", ""))
 
 
 def _settings_of(sink: Path, default: Settings) -> Settings:
@@ -545,7 +213,7 @@ def _settings_of(sink: Path, default: Settings) -> Settings:
 
 
 def check_compiling() -> None:
-    """Raise RuntimeError with a remedy unless a compiled function really compiles here.
+    """Raise a CompilingError with a remedy unless a compiled function really compiles here.
 
     With compiling switched off, or without a C++ compiler on the CPU backend (MLX 0.32.0 and later), MLX runs the
     Python body at every call and says nothing; a compiler that fails raises when the kernel is evaluated.
@@ -563,9 +231,9 @@ def check_compiling() -> None:
         for _ in range(3):  # a process's very first compiled call may trace twice, so two calls can't decide
             mx.eval(compiled(x))
     except RuntimeError as error:
-        raise RuntimeError(f"MLX can't build a compiled kernel here; is g++ whole? MLX says: {error}") from error
+        raise CompilingError(f"MLX can't build a compiled kernel here; is g++ whole? MLX says: {error}") from error
     if len(traces) == 3:
-        raise RuntimeError(
+        raise CompilingError(
             "compiled functions run uncompiled here. Unset MLX_DISABLE_COMPILE, don't call mx.disable_compile(), and on"
             " MLX's CPU backend install a C++ compiler named g++ (Debian: apt-get install g++)"
         )
@@ -618,46 +286,60 @@ def kernel_files() -> int | None:
     return sum(file.suffix in KERNEL_SUFFIXES for place in folders for file in place.rglob("*")) or None
 
 
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, dict):
-        for key in tree:
-            yield from _leaves(tree[key])
-    elif isinstance(tree, list | tuple):
-        for part in tree:
-            yield from _leaves(part)
-    else:
-        yield tree
-
-
 def _has_fused_kernels(result: Any) -> bool:
-    """Whether the graph of a result that isn't evaluated yet holds a kernel that ``mx.compile`` fused."""
+    """Return whether the graph of a result that isn't evaluated yet holds a kernel that ``mx.compile`` fused."""
     import mlx.core as mx
 
-    text = io.StringIO()
-    mx.export_to_dot(text, *(leaf for leaf in _leaves(result) if isinstance(leaf, mx.array)))
+    text, arrays = io.StringIO(), [leaf for _, leaf in leaves(result) if isinstance(leaf, mx.array)]
+    if arrays:
+        mx.export_to_dot(text, *arrays)
     return '"Compiled' in text.getvalue()
 
 
-def check_equal(name: str, expected: Any, seen: Any, rtol: float, atol: float) -> None:
-    """Raise ValueError unless both trees hold the same shapes, dtypes and values."""
+def _python_calls(side: _Side) -> int:
+    """Count the Python functions that one call of a side runs; a compiled one's body is none of them."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        side.call()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def _check_arrays(name: str, which: str, result: Any) -> None:
+    """Raise a ComparisonError unless ``mx.eval`` reaches all that a function returned, and that holds an array."""
+    found = list(leaves(result, dataclasses=False))
+    strange = [(path, leaf) for path, leaf in found if not (is_array(leaf) or isinstance(leaf, PLAIN))]
+    what = f"{result!r:.60}, in which there is no array" if not strange else type(strange[0][1]).__name__
+    what += f" (at {strange[0][0]})" if strange and strange[0][0] else ""
+    if strange or not any(is_array(leaf) for _, leaf in found):
+        raise ComparisonError(
+            f"{name}: the {which} returns {what}; so nothing would be evaluated and timed. Return an array, or a list,"
+            " tuple or dict of arrays"
+        )
+
+
+def _copies(inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the values in a tuple of inputs by their places, copied: they stay when an input is changed in place."""
     import mlx.core as mx
 
-    pairs = list(zip(list(_leaves(expected)), list(_leaves(seen)), strict=False))
-    if len(pairs) != len(list(_leaves(expected))) or len(pairs) != len(list(_leaves(seen))):
-        raise ValueError(f"{name}: baseline and candidate return different numbers of values")
-    for index, (a, b) in enumerate(pairs):
-        if not (isinstance(a, mx.array) and isinstance(b, mx.array)):
-            close = isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=rtol, abs_tol=atol)
-            same, what = close or a == b, f"{a!r} and {b!r}"
-        elif (a.shape, a.dtype) != (b.shape, b.dtype):
-            same, what = False, f"{a.dtype} {a.shape} and {b.dtype} {b.shape}"
-        else:
-            same = bool(mx.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True))
-            what = "" if same else f"values that differ by up to {mx.max(mx.abs(a - b)).item():.3g}"
-        if not same:
-            raise ValueError(
-                f"{name}: value {index} differs: {what}. A fast wrong function is worthless: mend it first"
-            )
+    found = [(path, leaf) for path, leaf in leaves(inputs) if is_array(leaf) or isinstance(leaf, PLAIN)]
+    return {p: mx.array(x) if isinstance(x, mx.array) else x.copy() if is_array(x) else x for p, x in found}
+
+
+def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Return in words which input changed, "" when none did."""
+    if before.keys() != after.keys():
+        return f"{len(before)} values became {len(after)}"
+    changed = ((path, unequal(before[path], after[path], 0, 0)) for path in before)
+    return next((f"inputs{path}: {words}" for path, words in changed if words), "")
 
 
 def _rounded(value: float) -> float:
@@ -671,7 +353,7 @@ class _Side:
     def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         self.function, self.inputs = function, inputs
         self.first_s = self.call_s = 0.0
-        self.calls, self.settle, self.peak = 1, 0, 0
+        self.calls, self.warm_ups, self.peak = 1, 0, 0
         self.built: int | None = None
 
     def call(self) -> tuple[Any, float]:
@@ -706,7 +388,7 @@ class _Side:
             self.calls = max(1, math.ceil(target_s / 8 / self.call_s))
             self.call_s = min(self.call_s, self.block())
         self.calls = max(1, math.ceil(target_s / self.call_s))
-        self.settle = 0 if self.call_s > LONG_S else min(SETTLE_CALLS, math.ceil(SETTLE_S / self.call_s))
+        self.warm_ups = 0 if self.call_s > LONG_S else min(WARM_UP_CALLS, math.ceil(WARM_UP_S / self.call_s))
 
     def block(self) -> float:
         """Time one block; return seconds a call. Nothing but the calls, or the single call, stands between the readings."""
@@ -714,7 +396,7 @@ class _Side:
 
         evaluate, function, inputs, clock = mx.eval, self.function, self.inputs, time.perf_counter
         calls = repeat(None, self.calls)
-        for _ in repeat(None, self.settle):
+        for _ in repeat(None, self.warm_ups):
             evaluate(function(*inputs))
         if self.calls == 1:  # the harness is dearest here, and a loop makes it dearer
             start = clock()
@@ -734,8 +416,8 @@ class _Pair:
     ) -> None:
         import mlx.core as mx
 
-        self.name, self.settings, self.fresh = name, settings, fresh
-        mx.eval([leaf for leaf in _leaves(inputs) if isinstance(leaf, mx.array)], mx.ones(2) + 1)
+        self.name, self.settings, self.fresh, self.inputs = name, settings, fresh, inputs
+        mx.eval([leaf for _, leaf in leaves(inputs) if isinstance(leaf, mx.array)], mx.ones(2) + 1)
         if fresh:
             baseline, candidate, inputs = baseline(*inputs), candidate(*inputs), ()
         self.sides = (_Side(baseline, inputs), _Side(candidate, inputs))
@@ -743,24 +425,68 @@ class _Pair:
         suspicious = type(baseline) is type(mx.compile(abs)) and _has_fused_kernels(baseline(*inputs))
         self.note = "the baseline is a compiled function too" if suspicious else ""
 
-    def first_calls(self, rtol: float, atol: float) -> float | None:
+    def first_calls(self, rtol: float | None, atol: float | None) -> float | None:
         """Time each side's first call and check that the results agree; steps with state are followed for three calls.
 
         Returns the seconds of the baseline's call when it is too slow for a pair under the hard cap, else None.
         """
+        before = _copies(self.inputs)
         for number in range(3 if self.fresh else 1):
             results = []
-            for side in self.sides:
+            for which, side in zip(("baseline", "candidate"), self.sides, strict=True):
                 result, seconds = side.call() if side.first_s else side.first_call()
-                if side is self.sides[0] and 3 * seconds > self.settings.cap_s:
+                _check_arrays(self.name, which, result)
+                if which == "baseline" and 3 * seconds > self.settings.cap_s:
                     # It may have built kernels: a second call decides. A step with state gets one in its turn.
                     if not self.fresh:
                         result, seconds = side.call()
                     if (number or not self.fresh) and 3 * seconds > self.settings.cap_s:
                         return float(f"{seconds:.3g}")
                 results.append(result)
-            check_equal(self.name, results[0], results[1], rtol, atol)
+                if not self.fresh:
+                    self._check_inputs(which, before)
+            if words := difference(results[0], results[1], rtol, atol):
+                self._refuse(results, words, rtol, atol)
         return None
+
+    def _check_inputs(self, which: str, before: dict[str, Any]) -> None:
+        if words := _change(before, _copies(self.inputs)):
+            raise ComparisonError(
+                f"{self.name}: the {which} changes its inputs ({words}), so the two functions don't get the same ones. Work"
+                " on a copy, or build fresh state for each function with fresh=True"
+            )
+
+    def _refuse(self, results: list[Any], words: str, rtol: float | None, atol: float | None) -> NoReturn:
+        """Raise a ComparisonError that says whether a function disagrees with itself or with the other one."""
+        for which, side, result in zip(("baseline", "candidate"), self.sides, results, strict=True):
+            if not self.fresh and difference(result, side.call()[0], rtol, atol):
+                raise ComparisonError(
+                    f"{self.name}: {words}. The {which} returns other values at its second call: it keeps state, or draws"
+                    " random numbers. Build fresh state for each side with fresh=True, and set the seed there"
+                )
+        raise ComparisonError(
+            f"{self.name}: {words}. The candidate must return what the baseline returns: correct it, or pass rtol= or"
+            " atol= where the difference is one of rounding"
+        )
+
+    def uncompiled_note(self) -> str:
+        """Return a note if a call of the candidate runs as much Python as one of the baseline, compiling on or off."""
+        import mlx.core as mx
+
+        plain, fast = map(_python_calls, self.sides)  # one call in each count is _Side.call itself
+        if fast < max(plain, 2):
+            return ""
+        mx.disable_compile()
+        try:
+            more_plain, more_fast = (
+                _python_calls(side) - on for side, on in zip(self.sides, (plain, fast), strict=True)
+            )
+        finally:
+            mx.enable_compile()
+        # both sides may call compiled functions such as nn.gelu, but most of what runs is not in them
+        if more_fast and (more_fast != more_plain or fast <= max(3, 2 * more_fast)):
+            return ""
+        return "the candidate isn't compiled in effect: each call runs as much Python as the baseline's"
 
     def measure(self, bytes_moved: int | None) -> Comparison:
         """Sample pairs until the interval is narrow enough or the budget is spent."""
@@ -770,15 +496,8 @@ class _Pair:
         seconds = [tuple(map(_rounded, side)) for side in self._samples()]
         baseline, candidate = self.sides
         run = Run(
-            baseline_s=seconds[0],
-            candidate_s=seconds[1],
-            first_baseline_s=_rounded(baseline.first_s),
-            first_candidate_s=_rounded(candidate.first_s),
-            cache=self.settings.cache,
-            baseline_calls=baseline.calls,
-            candidate_calls=candidate.calls,
-            baseline_peak=baseline.peak,
-            candidate_peak=candidate.peak,
+            *(seconds[0], seconds[1], _rounded(baseline.first_s), _rounded(candidate.first_s), self.settings.cache),
+            *(baseline.calls, candidate.calls, baseline.peak, candidate.peak),
             copy_bandwidth=_rounded(copy_bandwidth()) if bytes_moved else None,
             built=candidate.built,
         )

@@ -8,7 +8,7 @@ it gets: that run is a *trace*. MLX counts none and names no reason. Wrap a func
     ...
     print(watched)
 
-This file needs the standard library and mlx alone, so it can be copied next to a script.
+This file needs the standard library and mlx alone; it travels with a copied script.
 
 What decides between a trace and a cached call was found by running each case on MLX 0.32.4, and agrees with
 ``python/src/transforms.cpp`` and ``mlx/compile.cpp`` of MLX: the thread, the function object, the default
@@ -18,139 +18,230 @@ only, containers, keys in their order, keyword spelling, and the bits of Python 
 
 from __future__ import annotations
 
+import copyreg
 import functools
+import gc
 import struct
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from types import FrameType, MethodType
+from typing import Any, NamedTuple
 
-SHOWN = 60
-"""Rows that a table shows at most."""
+from compile_guide import CompileGuideError
+
+SHOWN, KEPT, NEAR = 60, 10_000, 16
+"""Rows that a table shows, rows that are kept, and latest traces that a new one is compared with."""
+LOOKED_AT, DEPTH, FRAMES, YOUNG, JUST_COLLECTED = 16, 100, 100, 50_000, 100
+"""At most so many arrays of a call, levels of a tree, calling frames and young objects are looked at; and fewer of the last
+than this mean that the garbage collector has just run."""
+EAGER = "eager call (not compiled here)"
+INLINED = "run inside the trace of another compiled function"
 
 
-@dataclass(frozen=True)
-class _Node:
+class TooManyTraces(CompileGuideError, RuntimeError):
+    """A function was traced more often than ``max_traces`` of :func:`watch` allows."""
+
+
+class _Node(NamedTuple):
     """An argument or a part of one, as MLX's cache sees it: ``key`` is compared, ``text`` is printed."""
 
     kind: str
     key: Any
     text: str
-    parts: tuple[_Node, ...] = ()
+    parts: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Signature:
+class _Signature(NamedTuple):
     arguments: _Node
     keywords: _Node
     captured: tuple[tuple[str, _Node], ...]
+    batch: int | None
+    """Size of the axis over which ``mx.vmap`` maps the function, where that is compiled."""
+    owner: int | None
+    """For a method, its object's id."""
     thread: int
     stream: str | None
     """None: the thread had no default stream yet, because it had done no MLX work (MLX 0.32.3 and later)."""
 
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of the Python body. ``trace`` counts traces from 1; None is an eager call."""
-
-    trace: int | None
-    signature: _Signature
-    reason: str
+    def same_call(self) -> int:
+        """Return a number that is the same for signatures that differ in the default stream at most."""
+        captured = tuple((path, node.key) for path, node in self.captured)
+        return hash((_full_key(self.arguments), _full_key(self.keywords), captured, *self[3:6]))
 
 
-def watch(fun: Callable[..., Any], inputs: Any = None) -> Watched:
+def watch(fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = None) -> Watched:
     """Wrap a function so that each run of its Python body is counted and explained; compile the result.
 
     Args:
         fun: the function to be compiled; its arguments may be whatever ``mx.compile`` takes.
         inputs: the tree that ``mx.compile`` gets as ``inputs=``, if any. Only read, to name changes in it.
+        max_traces: how many traces are right; the next one raises. None: any number.
 
     Returns:
-        A callable to hand to ``mx.compile``. Called without it, or with compiling off, it runs ``fun`` as is.
+        A callable to hand to ``mx.compile``. Called without it, or with compiling off, it runs ``fun`` as is. As a
+        decorator of a method, it is bound as the method would be.
 
     Raises:
         TypeError: ``fun`` cannot be called.
+        TooManyTraces: when the compiled function is called, at the trace that is one too many; the message has the reason.
     """
     if not callable(fun):
         raise TypeError(f"watch() needs a function, but got {type(fun).__name__}")
-    return Watched(fun, inputs)
+    return Watched(fun, inputs, max_traces)
 
 
 class Watched:
     """A function that keeps a log of its traces; made by :func:`watch`.
 
-    Limits: a cached call never reaches Python, so it is not seen; nor is any trace if the watched function is
-    compiled already. Eager calls look like traces under ``mx.vmap``, and where neither the arguments nor
-    ``inputs`` hold an array. With ``shapeless=True`` a reason may name a shape beside the true cause. Eager
-    calls' arguments get evaluated.
+    Limits: a call that never reaches Python is not seen: a cached one, one that MLX refuses before it runs the body
+    (an integer beyond 64 bits), any where the watched function is compiled already. Eager calls look like traces under
+    ``mx.vmap``, and where neither the arguments nor ``inputs`` hold an array. A change of captured inputs that
+    ``inputs`` doesn't name, and a new function compiled around this one, look like a flushed cache. With
+    ``shapeless=True`` a reason may name a shape beside the true cause.
     """
 
-    def __init__(self, fun: Callable[..., Any], inputs: Any = None) -> None:
+    def __init__(self, fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = None) -> None:
         """Keep the function; see :func:`watch`."""
-        self._fun, self._inputs = fun, inputs
+        self._fun, self._inputs, self._max_traces = fun, inputs, max_traces
         self._lock, self._threads, self._local = threading.Lock(), 0, threading.local()
         self.reset()
         functools.update_wrapper(self, fun, updated=())
 
     def reset(self) -> None:
         """Forget all that was seen. MLX's cache stays, so signatures that it knows are not traced again."""
-        self._runs: list[_Run] = []
-        self._raised: dict[int, str] = {}
+        self._traces, self._unkept = 0, 0
+        self._rows: list[tuple[int | None, str]] = []
+        self._recent: deque[_Signature] = deque(maxlen=NEAR)
+        self._known: dict[tuple[int, str | None], int] = {}
+        self._ended: dict[int, str] = {}
 
     @property
     def traces(self) -> int:
-        """How often MLX traced the function; eager calls are left out."""
-        return sum(run.trace is not None for run in self._runs)
+        """How often MLX traced the function; eager calls, and runs inside other functions' traces, are left out."""
+        return self._traces
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the Python body ran: one text a trace, in order; an eager call's starts with ``eager call``."""
-        return tuple(run.reason for run in self._runs)
+        """Why the Python body ran: one text a run, in order; an eager call's starts with ``eager call``. The first 10,000."""
+        return tuple(reason for _, reason in self._rows)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function and log why. What it raises is logged by name and raised on."""
-        number = self._log(args, kwargs)
+        number, reason = self._log(args, kwargs)
         try:
+            if self._max_traces is not None and number is not None and number > self._max_traces:
+                raise TooManyTraces(f"{self._name()}: trace {number}, but max_traces is {self._max_traces}: {reason}")
             return self._fun(*args, **kwargs)
-        except Exception as error:
-            if number is not None:
-                self._raised[number] = type(error).__name__
+        except BaseException as error:
+            if number is not None and len(self._ended) < KEPT:
+                ended = f"trace {number} ended with {type(error).__name__}"
+                ours = isinstance(error, Exception)
+                self._ended[number] = ended if ours else f"the trace before was interrupted: {ended}"
             raise
 
-    def _log(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-        captured = tuple(_arrays("captured inputs", self._inputs))
-        stream, compiling = _stream()
-        eager = not compiling or _eager([*_arrays("", args), *_arrays("", kwargs), *captured])
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        """Bind as a method, like the function itself."""
+        return self if owner is None else MethodType(self, owner)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the function has under a name that this object lacks."""
+        if name == "_fun":
+            raise AttributeError(name)  # while a copy is made
+        return getattr(self._fun, name)
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle as the function would be: by its name where a module has this object under it."""
+        found: Any = sys.modules.get(str(self.__dict__.get("__module__")))
+        for part in str(self.__dict__.get("__qualname__")).split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "_local")}
+        return copyreg.__newobj__, (type(self),), kept  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what a copy keeps; locks are no part of it."""
+        vars(self).update(state, _lock=threading.Lock(), _local=threading.local())
+
+    def _log(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, str]:
+        """Note a run of the body; return the trace's number, None where it is none, and the reason."""
+        owner = None
+        if args and getattr(type(args[0]), self.__dict__.get("__name__", ""), None) is self:  # called as its method
+            owner, args = id(args[0]), args[1:]
+        runs = _runs(
+            _probes()[0], (), 3
+        )  # twice where that makes the thread's stream, thrice where nothing is compiled
+        arrays = _first_arrays((args, kwargs)) or _first_arrays(self._inputs)
+        if runs == 3 or (arrays and _real(arrays)):
+            reason = EAGER if runs < 3 else "eager call (compiling is off)"
+        elif arrays and _inside_another(arrays):
+            reason = INLINED
+        elif _compilable((args, kwargs)):
+            return self._log_trace(args, kwargs, owner, first_work=runs == 2)
+        else:  # other values than compiled functions take
+            reason = EAGER
+        with self._lock:
+            self._note(None, reason)
+        return None, reason
+
+    def _log_trace(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], owner: int | None, first_work: bool
+    ) -> tuple[int, str]:
+        import mlx.core as mx
+
+        stream = None if first_work else str(mx.default_stream(mx.default_device()))
+        paths = (
+            ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), x) for keys, x in _arrays(self._inputs)
+        )
+        captured = tuple((path, _node(array)) for path, array in paths)
+        arguments, keywords, batch = _node(args), _node(kwargs), _batch_size(args)
         with self._lock:
             if not hasattr(self._local, "number"):  # a thread's ident may be given to a later thread
                 self._local.number = self._threads = self._threads + 1
-            nodes = tuple((path, _node(array)) for path, array in captured)
-            new = _Signature(_node(args), _node(kwargs), nodes, self._local.number, stream)
-            number = None if eager else self.traces + 1
-            off = "not compiled here" if compiling else "compiling is off"
-            self._runs.append(_Run(number, new, f"eager call ({off})" if eager else self._reason(new)))
-        return number
+            new = _Signature(arguments, keywords, captured, batch, owner, self._local.number, stream)
+            call, reason = new.same_call(), self._reason(new)
+            if reason.startswith("cache was") and _batch_size(args, placeholders=False):
+                reason = f"mx.vmap ran it uncompiled, or the {reason}"
+            self._traces += 1
+            self._recent.append(new)
+            if len(self._known) < KEPT or (call, stream) in self._known:
+                self._known[call, stream] = self._traces
+            self._note(self._traces, reason)
+            return self._traces, reason
+
+    def _note(self, number: int | None, reason: str) -> None:
+        if len(self._rows) < KEPT:
+            self._rows.append((number, reason))
+        else:
+            self._unkept += 1
 
     def _reason(self, new: _Signature) -> str:
-        """Compare with the nearest earlier trace, the latest one if several are as near."""
-        traces = [run for run in reversed(self._runs) if run.trace is not None]
-        if not traces:
+        """Look for an earlier trace of the same call; else compare with the nearest of the latest traces."""
+        if not self._recent:
             return "first call"
-        changes, old = min(((_changes(r.signature, new), r) for r in traces), key=lambda pair: len(pair[0]))
-        if changes:
-            return "; ".join(changes)
-        if old.trace in self._raised:
-            return f"trace {old.trace} ended with {self._raised[old.trace]} (same arguments)"
-        if old.signature.stream is None and new.stream is not None:
-            return f"trace {old.trace} was its thread's first MLX work (same arguments)"
-        return f"cache was flushed (same arguments as trace {old.trace})"
+        call = new.same_call()
+        if (number := self._known.get((call, new.stream))) is None and (
+            number := self._known.get((call, None))
+        ) is None:
+            changes = min((_changes(old, new) for old in reversed(self._recent)), key=lambda found: len(found))
+            return "; ".join(changes) or "cache was flushed"
+        if (ended := self._ended.get(number)) is not None:
+            return f"{ended} (same arguments)"
+        if (call, new.stream) not in self._known and new.stream is not None:
+            return f"trace {number} was its thread's first MLX work (same arguments)"
+        return f"cache was flushed (same arguments as trace {number})"
+
+    def _name(self) -> str:
+        return str(getattr(self, "__name__", type(self._fun).__name__))
 
     def _table(self) -> tuple[str, list[tuple[str, str]]]:
-        name, traces = getattr(self, "__name__", type(self._fun).__name__), self.traces
-        rows = [(str(run.trace or "-"), run.reason) for run in self._runs[:SHOWN]]
-        if len(self._runs) > SHOWN:
-            rows.append(("…", f"and {len(self._runs) - SHOWN} more"))
-        return f"{name}: {traces} trace{'' if traces == 1 else 's'}", rows
+        rows = [(str(number or "-"), reason) for number, reason in self._rows[:SHOWN]]
+        if more := len(self._rows) + self._unkept - len(rows):
+            rows.append(("…", f"and {more} more"))
+        return f"{self._name()}: {self._traces} trace{'' if self._traces == 1 else 's'}", rows
 
     def __str__(self) -> str:
         """Return a plain table: number of the trace, reason."""
@@ -158,7 +249,7 @@ class Watched:
         return "\n".join([title, "trace  reason", *(f"{number:>5}  {reason}" for number, reason in rows)])
 
     def _repr_html_(self) -> str:
-        import html  # here, because pages and notebooks ask for it, and a process that measures never does
+        import html  # pages and notebooks ask for it; a process that measures does not import it
 
         title, rows = self._table()
         body = "".join(f"<tr><td>{number}</td><td>{html.escape(reason)}</td></tr>" for number, reason in rows)
@@ -177,11 +268,28 @@ def _node(value: Any) -> _Node:
     if isinstance(value, list | tuple):
         return _Node("list", len(value), f"sequence of {len(value)}", tuple(map(_node, value)))
     if isinstance(value, dict):
-        names = ", ".join(map(repr, value)) or "no keys"
+        names = ", ".join(map(_text, value)) or "no keys"
         return _Node("dict", tuple(value), f"dict of {names}", tuple(map(_node, value.values())))
-    bits = struct.unpack("<q", struct.pack("<d", value))[0] if isinstance(value, float) else value
-    text = repr(value)
-    return _Node("value", bits, text if len(text) <= 40 else text[:39] + "…")
+    if isinstance(value, float):
+        return _Node("value", struct.unpack("<q", struct.pack("<d", value))[0], _text(value))
+    known = isinstance(value, int | str | None)
+    return _Node("value", value if known else type(value).__qualname__, _text(value))
+
+
+def _text(value: Any) -> str:
+    """Return how a value is printed, 40 characters at most; NaN with its sign and bits, of which MLX takes notice."""
+    if isinstance(value, float) and value != value:
+        bits = struct.pack(">d", value).hex()
+        return {"7ff8": "nan", "fff8": "-nan"}.get(bits.rstrip("0"), f"nan (bits {bits})")
+    try:
+        text = repr(value[:41] if type(value) is str else value)
+    except Exception:  # another's repr may do as it likes; the watched program must not notice
+        text = f"<{type(value).__qualname__}>"
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _full_key(node: _Node) -> Any:
+    return node.kind, node.key, tuple(map(_full_key, node.parts))
 
 
 def _changes(old: _Signature, new: _Signature) -> list[str]:
@@ -199,9 +307,13 @@ def _changes(old: _Signature, new: _Signature) -> list[str]:
         found += _differences(f"keyword {name}", before.get(name, y), y)
     if len(old.captured) != len(new.captured):
         found.append(f"captured inputs: {len(old.captured)} → {len(new.captured)} arrays")
-    else:
+    elif old.captured != new.captured:
         for (_, x), (path, y) in zip(old.captured, new.captured, strict=True):
             found += _differences(path, x, y)
+    if old.batch != new.batch:
+        found.append(f"batch size {old.batch} → {new.batch}")
+    if old.owner != new.owner:
+        found.append("method of another object")
     if old.thread != new.thread:
         found.append("other thread")
     elif old.stream != new.stream and None not in (old.stream, new.stream):
@@ -210,6 +322,8 @@ def _changes(old: _Signature, new: _Signature) -> list[str]:
 
 
 def _differences(path: str, old: _Node, new: _Node) -> list[str]:
+    if old == new:
+        return []
     if old.kind != new.kind:
         return [f"{path}: {old.text} → {new.text}"]
     if old.kind == "array":
@@ -219,46 +333,129 @@ def _differences(path: str, old: _Node, new: _Node) -> list[str]:
         return [f"{path}: {'value ' if old.kind == 'value' else ''}{old.text} → {new.text}"]
     keys = new.key if new.kind == "dict" else range(len(new.parts))
     parts = zip(keys, old.parts, new.parts, strict=True)
-    return [change for key, x, y in parts for change in _differences(f"{path}[{key!r}]", x, y)]
+    return [change for key, x, y in parts for change in _differences(f"{path}[{_text(key)}]", x, y)]
 
 
-def _arrays(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
-    """Walk over the arrays of a tree with their paths, into lists, tuples and dicts, as MLX does."""
-    import mlx.core as mx
-
-    if isinstance(tree, mx.array):
+def _arrays(
+    tree: Any, path: tuple[Any, ...] = (), around: tuple[int, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Walk over the arrays of a tree with the keys that lead to them, into lists, tuples and dicts, as MLX does."""
+    array = sys.modules["mlx.core"].array
+    if isinstance(tree, array):
         yield path, tree
     elif isinstance(tree, list | tuple | dict):
         for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _arrays(f"{path}[{key!r}]", part)
+            if isinstance(part, array):
+                yield (*path, key), part
+            elif isinstance(part, list | tuple | dict) and id(part) not in around and len(around) < DEPTH:
+                yield from _arrays(part, (*path, key), (*around, id(part)))  # a list may hold itself
 
 
-def _eager(arrays: list[tuple[str, Any]]) -> bool:
-    """Whether the arrays are real: a trace's placeholders refuse evaluation with a message of their own."""
+def _first_arrays(tree: Any, number: int = LOOKED_AT) -> list[Any]:
+    return [array for _, array in islice(_arrays(tree), number)]
+
+
+def _compilable(tree: Any, depth: int = 0) -> bool:
+    """Return whether MLX's compiled functions take a tree as arguments: with other values, a call comes from elsewhere."""
+    if isinstance(tree, list | tuple | dict):
+        parts = tree.values() if isinstance(tree, dict) else tree
+        return depth < DEPTH and all(_compilable(part, depth + 1) for part in parts)
+    return isinstance(tree, sys.modules["mlx.core"].array | bool | int | float | str | None)
+
+
+class _Runs(threading.local):
+    number = 0
+
+
+_RUNS = _Runs()
+"""How often the bodies of our own compiled functions ran in this thread: that tells what MLX is doing, and evaluates nothing."""
+
+
+@functools.cache
+def _probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a compiled function without arguments and one of any arrays; they live as long as the process."""
     import mlx.core as mx
 
+    def body(*arrays: Any) -> list[Any]:
+        _RUNS.number += 1
+        return [] if arrays else [mx.zeros(())]
+
+    return mx.compile(lambda: body()), mx.compile(lambda *arrays: body(*arrays), shapeless=True)
+
+
+def _runs(compiled: Callable[..., Any], arrays: Sequence[Any], calls: int) -> int:
+    """Call a function of ours until it runs no more, at most so many times; return how often it ran."""
+    before = _RUNS.number
+    for number in range(1, calls + 1):
+        compiled(*arrays)
+        if _RUNS.number - before < number:
+            break
+    return _RUNS.number - before
+
+
+def _placeholders(arrays: Sequence[Any]) -> bool:
+    """Return whether an array stands for a later one: a compiled function called with such runs its body each time."""
+    return _runs(_probes()[1], arrays, 2) == 2
+
+
+def _real(arrays: list[Any]) -> bool:
+    """Return whether arrays have values: all but the placeholders of mx.compile and mx.vmap, which refuse evaluation."""
+    if not _placeholders(arrays):
+        return True
     try:
-        mx.eval([array for _, array in arrays])
+        sys.modules["mlx.core"].eval(arrays)
     except (ValueError, RuntimeError) as error:
         return "during function transformations" not in str(error)
-    return bool(arrays)
+    return True
 
 
-def _stream() -> tuple[str | None, bool]:
-    """Return the default stream (None where the thread has none yet), and whether compiling is on.
+def _inside_another(arrays: list[Any]) -> bool:
+    """Return whether the call stands in another compiled function's trace: a caller then holds placeholders, and not ours.
 
-    A compiled function tells both by how often three calls trace it: once; twice where the first call makes
-    the thread's stream, which is part of the key; thrice where MLX compiles nothing. Nothing gets evaluated.
+    MLX makes new objects of the arrays for each compiled function. So where the caller holds ours, it is a plain function
+    around this one.
     """
-    import mlx.core as mx
+    array, ours = sys.modules["mlx.core"].array, set(map(id, arrays))
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(FRAMES):
+        if frame is None:
+            break
+        if frame.f_globals.get("__name__") != __name__:
+            values = list(frame.f_locals.values())
+            held = chain(values, *(value for value in values if type(value) is tuple))
+            others = [value for value in held if isinstance(value, array) and id(value) not in ours]
+            if any(_placeholders([other]) for other in others[:LOOKED_AT]):
+                return True
+        frame = frame.f_back
+    return False
 
-    runs: list[int] = []
 
-    def probe() -> mx.array:
-        runs.append(1)
-        return mx.zeros(())
+def _batch_size(args: tuple[Any, ...], placeholders: bool = True) -> int | None:
+    """Return the size of the axis that a compiled ``mx.vmap`` maps over, None where there is none.
 
-    compiled = mx.compile(probe)
-    for _ in range(3):
-        compiled()
-    return None if len(runs) == 2 else str(mx.default_stream(mx.default_device())), len(runs) < 3
+    ``mx.vmap`` hides it from the function. But the tuple of arguments that it got from ``mx.compile`` still exists, among
+    the youngest objects: its arrays are placeholders, with one axis more. Without ``placeholders``, those of an
+    ``mx.vmap`` that isn't compiled, or of the program itself, are looked for.
+    """
+    inner = _first_arrays(args, len(args) + LOOKED_AT)
+    if not inner or gc.get_count()[0] > YOUNG:
+        return None
+    young = gc.get_objects(0)
+    if gc.get_count()[0] < JUST_COLLECTED:
+        young += gc.get_objects(1)
+    first = next(index for index, argument in enumerate(args) if _first_arrays(argument))
+    kinds = [(value, type(value[first])) for value in young if type(value) is tuple and len(value) == len(args)]
+    young.clear()
+    for found in (value for value, kind in kinds if kind is type(args[first])):
+        outer = _first_arrays(found, len(inner) + 1)
+        if len(outer) == len(inner):
+            sizes = {_extra_axis(a.shape, b.shape) for a, b in zip(outer, inner, strict=True)} - {0}
+            if len(sizes) == 1 and -1 not in sizes and _placeholders(outer) is placeholders:
+                return sizes.pop()
+    return None
+
+
+def _extra_axis(outer: tuple[int, ...], inner: tuple[int, ...]) -> int:
+    """Return the size of the one axis that a shape has more, 0 if the shapes are equal, -1 if they don't fit."""
+    fitting = [n for axis, n in enumerate(outer) if outer[:axis] + outer[axis + 1 :] == inner]
+    return 0 if outer == inner else fitting[0] if fitting else -1

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import make_entry, make_record
 from playwright.sync_api import Browser, Page
-from site_builds import build, put_records, write
-from test_site_machines import machine
+from site_builds import build, machine, put_records, write
 
 from browser import visit
 from browser.chromium import chromium

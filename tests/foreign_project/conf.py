@@ -8,11 +8,11 @@ author = copyright = "The authors of Loudness"
 extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "compile_guide.sphinxext",  # after sphinx_gallery, whose work it prepares and mends
+    "compile_guide.sphinxext",  # after sphinx_gallery
 ]
 exclude_patterns = ["gallery/backreferences", "records"]
 html_theme = "furo"
 
 # The examples of gallery/, topics in this order
 sphinx_gallery_conf = gallery_conf(topics=("effects",))
-compile_guide_copy = "python -m compile_guide copy --gallery gallery {name} FOLDER"
+compile_guide_copy = "compile-guide copy --gallery gallery {name} FOLDER"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import ast
 import functools
 import importlib.metadata
@@ -19,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from guide import ROOT
 from packaging.requirements import Requirement
 from quick_compiler import with_quick_compiler
 
 from compile_guide import _process as process
-from compile_guide.examples import TRAVELS
 
 EXAMPLES = sorted((ROOT / "gallery").glob("*/*.py"))
-OURS = {f"compile_guide.{name}" for name in TRAVELS}
+OURS = {f"compile_guide.{name}" for name in ("timing", "comparison", "formatting", "tracing", "shapeless_check")}
 OTHERS = {"mlx", "matplotlib", "numpy"}
 TIMING = re.compile(
     r"\d\s*(?:ns|µs|us|ms|×|[KMG]B/s)(?!\w)"  # 3.1 ms, 5×, 400 GB/s

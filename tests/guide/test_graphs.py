@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from itertools import combinations
 
 import pytest
+
 from _ext import diagrams, drawing, graphs
 
 CHAIN = """\

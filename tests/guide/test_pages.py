@@ -9,8 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from _ext import graphs
 from pages import COMPUTED, LINK, ROOT, last_section, measured_digits, run_page
+
+from _ext import graphs
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 Faults = dict[Path, Future[list[str]]]

@@ -13,11 +13,12 @@ import pytest
 import test_hostile
 import test_killed
 import test_reproducible
+from guide import PATHS, ROOT
 from promises import promised
 from site_builds import Site, build, put_records, write
 
-TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "promises.md"
+TESTS = ROOT / "tests"
+PAGE = ROOT / "docs" / "promises.md"
 FOUND = json.loads(PAGE.with_suffix(".json").read_bytes())["tests"] if PAGE.with_suffix(".json").exists() else {}
 PROMISES = promised(PAGE)
 REMEDY = "nox -s tests -- --promises=docs/promises.json"
@@ -58,7 +59,7 @@ def page(folder: Path, **found: object) -> Site:
     text = "# P\n\n```{promises-run}\n```\n\n```{promises}\nIt <b>is</b> kept. | test_a.py::test_it\n```\n"
     write(folder, {"docs/index.md": text, "docs/promises.json": json.dumps({**run, "tests": tests})})
     put_records(folder)
-    return build(folder)
+    return build(folder, settings='extensions.append("_ext.promises")\n')
 
 
 def test_a_kept_promise_stands_beside_its_figures_and_date(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_the_tests_write_down_what_they_found(workers: str, tmp_path: Path) -> N
     old = {"machine": "another", "versions": {}, "tests": {"test_suite.py::test_fails": {"outcome": "passed"}}}
     write(tmp_path, {"test_suite.py": SUITE, "conftest.py": hooks, "p.md": lines, "p.json": json.dumps(old)})
     argv = ["-m", "pytest", "-q", "-c", os.devnull, "--rootdir=.", "-n", workers, "--promises", "p.json"]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
     done = subprocess.run([sys.executable, *argv], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     found = json.loads((tmp_path / "p.json").read_bytes())
     outcomes = {name: found["tests"][f"test_suite.py::test_{name}"]["outcome"] for name in NAMES}

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from guide import ROOT, all_claims
 from quick_compiler import with_quick_compiler
+from reproduce import SPHINX, copy_tree
 
-from guide import all_claims
+from compile_guide.examples import find_examples
 from compile_guide.recorder.machine import backend
-from compile_guide.recorder.measure import measure as recorder
-
-NEEDED = ("conf.py", "CHANGELOG.md", "docs", "gallery", "src", "pyproject.toml")
 
 
 def sphinx(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Build as ``nox -s render`` does."""
+    """Build as ``nox -s render`` does, but for its silence."""
     records = [json.loads(file.read_bytes()) for file in (folder / "docs" / "records").glob("*.json")]
     shown = max(records, key=lambda one: (one["machine"]["backend"] == backend(), one["created"]))["id"]
-    argv = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-c",
-        ".",
-        "docs",
-        "build/html",
-        "-d",
-        "build/doctrees",
-        "-n",
-        "-W",
-        "--keep-going",
-    ]
-    argv += ["-D", f"compile_guide_record={shown}"]
+    argv = [sys.executable, *(option for option in SPHINX if option != "-q"), "-D", f"compile_guide_record={shown}"]
     env = {**os.environ, "PYTHONPATH": str(folder / "src"), "PATH": with_quick_compiler()}
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)
 
@@ -49,12 +31,8 @@ def sphinx(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A copy of the tree, so that a build of the tests disturbs nobody's, and what Sphinx said of it."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in NEEDED:
-        ignore = shutil.ignore_patterns("__pycache__")
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name, **({"ignore": ignore} if (ROOT / name).is_dir() else {}))  # type: ignore[operator]
-    shutil.rmtree(folder / "docs" / "gallery", ignore_errors=True)
+    folder = tmp_path_factory.mktemp("checkout") / "tree"
+    copy_tree(ROOT, folder)
     return folder, sphinx(folder)
 
 
@@ -65,8 +43,8 @@ def test_the_site_builds_from_the_committed_record_without_a_warning(
     folder, ended = checkout
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "WARNING" not in ended.stderr
-    for name in recorder.find_examples(folder / "gallery"):
-        assert (folder / "build" / "html" / "gallery" / name.parent.name / f"{name.stem}.html").is_file()
+    for script in find_examples(folder / "gallery"):
+        assert (folder / "build" / "html" / "gallery" / script.parent.name / f"{script.stem}.html").is_file()
 
 
 def test_every_claim_has_its_place_on_the_ledger(checkout: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

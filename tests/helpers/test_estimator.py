@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from compile_guide import timing
+from compile_guide import comparison, timing
 
 TRUTH = 1.3
 TRIALS = 800
@@ -72,14 +72,14 @@ class FakeSide:
         return self.seconds * self.noise()
 
 
-def one_process(rng: random.Random, clock: Clock, ratio: float) -> timing.Run:
+def one_process(rng: random.Random, clock: Clock, ratio: float) -> comparison.Run:
     """Sample one process through the real loop, stop rule included."""
     noise = clock(rng)
     pair = object.__new__(timing._Pair)
     pair.name, pair.settings = str(rng.random()), timing.Settings(budget_s=60)
     pair.sides = (FakeSide(ratio, noise), FakeSide(1.0, noise))  # type: ignore[assignment]
     baseline, candidate = pair._samples()
-    return timing.Run(tuple(baseline), tuple(candidate), 1.0, 1.0)
+    return comparison.Run(tuple(baseline), tuple(candidate), 1.0, 1.0)
 
 
 def coverage(processes: int, clock: Clock, between: Callable[[random.Random], float]) -> float:
@@ -88,7 +88,7 @@ def coverage(processes: int, clock: Clock, between: Callable[[random.Random], fl
     for seed in range(TRIALS):
         rng = random.Random(seed)
         runs = tuple(one_process(rng, clock, TRUTH * between(rng)) for _ in range(processes))
-        interval = timing.Comparison("x", runs).interval
+        interval = comparison.Comparison("x", runs).interval
         assert interval is not None
         hits += interval[0] <= TRUTH <= interval[1]
     return hits / TRIALS
@@ -96,7 +96,7 @@ def coverage(processes: int, clock: Clock, between: Callable[[random.Random], fl
 
 @pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
 def test_interval_of_one_process_covers_what_it_says_when_processes_do_not_differ(clock: Clock) -> None:
-    assert coverage(1, clock, lambda rng: 1.0) >= timing.CONFIDENCE - 0.01
+    assert coverage(1, clock, lambda rng: 1.0) >= comparison.CONFIDENCE - 0.01
 
 
 BETWEEN: dict[str, Callable[[random.Random], float]] = {
@@ -111,7 +111,7 @@ BETWEEN: dict[str, Callable[[random.Random], float]] = {
 @pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
 def test_interval_of_six_processes_covers_what_it_says(clock: Clock, between: Callable[[random.Random], float]) -> None:
     seen = coverage(6, clock, between)
-    assert timing.CONFIDENCE - 0.01 <= seen <= 0.99  # nominal 62/64; far above would be an interval too wide to use
+    assert comparison.CONFIDENCE - 0.01 <= seen <= 0.99  # nominal 62/64; far above would be an interval too wide to use
 
 
 def test_interval_of_one_process_is_too_narrow_when_processes_differ() -> None:
@@ -166,7 +166,7 @@ def test_calls_that_refill_a_cache_after_the_other_function_do_not_bend_the_rati
     _, pair = cached_pair(monkeypatch)
     baseline, candidate = pair._samples()
     assert statistics.median(b / c for b, c in zip(baseline, candidate, strict=True)) == pytest.approx(4, rel=0.005)
-    monkeypatch.setattr(timing, "SETTLE_CALLS", 0)
+    monkeypatch.setattr(timing, "WARM_UP_CALLS", 0)
     _, pair = cached_pair(monkeypatch)
     baseline, candidate = pair._samples()
     assert statistics.median(b / c for b, c in zip(baseline, candidate, strict=True)) < 3.8
@@ -177,19 +177,19 @@ def test_nothing_but_the_calls_stands_between_the_clock_readings(monkeypatch: py
     side = pair.sides[0]
     made.events.clear()
     side.block()
-    assert made.events == ["plain"] * side.settle + ["clock"] + ["plain"] * side.calls + ["clock"]
-    assert side.settle == timing.SETTLE_CALLS < side.calls
+    assert made.events == ["plain"] * side.warm_ups + ["clock"] + ["plain"] * side.calls + ["clock"]
+    assert side.warm_ups == timing.WARM_UP_CALLS < side.calls
 
 
-@pytest.mark.parametrize(("call_s", "settle"), [(1e-4, 4), (1.5e-3, 4), (4e-3, 3), (6e-3, 2), (0.02, 1), (0.09, 1)])
+@pytest.mark.parametrize(("call_s", "warm_ups"), [(1e-4, 4), (1.5e-3, 4), (4e-3, 3), (6e-3, 2), (0.02, 1), (0.09, 1)])
 def test_calls_off_the_clock_are_four_or_what_fits_ten_milliseconds_however_short_the_block(
-    monkeypatch: pytest.MonkeyPatch, call_s: float, settle: int
+    monkeypatch: pytest.MonkeyPatch, call_s: float, warm_ups: int
 ) -> None:
     _, pair = cached_pair(monkeypatch)
     side = pair.sides[0]
     side.call_s = call_s
     side.calibrate(1e-5)
-    assert (side.calls, side.settle) == (1, settle)
+    assert (side.calls, side.warm_ups) == (1, warm_ups)
 
 
 def test_a_call_too_long_for_any_cache_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,5 +206,5 @@ def test_reported_ratio_is_unbiased() -> None:
     for seed in range(500):
         rng = random.Random(seed)
         runs = tuple(one_process(rng, bursts, TRUTH) for _ in range(6))
-        ratios.append(timing.Comparison("x", runs).ratio or 0)
+        ratios.append(comparison.Comparison("x", runs).ratio or 0)
     assert abs(statistics.mean(ratios) / TRUTH - 1) < 0.002

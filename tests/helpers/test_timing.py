@@ -9,28 +9,28 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
+import numpy as np
 import pytest
 from conftest import make_entry, make_record
 
 from compile_guide import timing
-from compile_guide.records import schema as record
-from compile_guide.timing import Comparison, Run, compare
+from compile_guide.comparison import from_dict
+from compile_guide.formatting import format_rate
+from compile_guide.records import schema
+from compile_guide.timing import Comparison, ComparisonError, compare
 
 X = mx.ones((1000,))
 
 
 def chain(x: mx.array) -> mx.array:
     return mx.abs(mx.exp(-x) + 1) * x
-
-
-def run_of(ratios: list[float]) -> Run:
-    return Run(tuple(ratios), (1.0,) * len(ratios), 1.0, 10.0)
 
 
 def test_compare_returns_paired_samples_and_prints_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,21 +208,12 @@ def test_kernels_are_counted_where_mlx_puts_them(tmp_path: Path, number: int) ->
     assert len(list((tmp_path / names[number]).rglob("*.so"))) == 1
 
 
-def test_a_rate_of_what_was_never_measured_is_a_dash() -> None:
-    assert timing.format_per_second(10, timing.unmeasured("new").baseline_s, timing.unmeasured("new").spread) == "—"
-
-
 def test_nothing_is_said_of_kernels_that_could_not_be_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "temp_folder", lambda: tmp_path)
     monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path / "none"))
     result = compare("elsewhere", chain, mx.compile(chain), X, budget=0.01)
     assert result.kernels_built is None
     assert result.first_call_words() == ""
-
-
-def test_of_an_older_record_only_the_state_of_the_cache_is_told() -> None:
-    run = timing.Run((1.0,), (1.0,), 1.0, 1.0, cache="empty")
-    assert timing.Comparison("old", (run,)).first_call_words() == "process began with an empty kernel cache"
 
 
 def test_a_call_slower_than_the_budget_still_gets_three_pairs() -> None:
@@ -237,7 +228,7 @@ def test_sink_takes_settings_from_its_first_line_and_gets_the_comparison(
     monkeypatch.setenv(timing.SINK, str(sink))
     result = compare("chain", chain, mx.compile(chain), X)
     lines = sink.read_text().splitlines()
-    assert timing.from_dict(json.loads(lines[1])) == result
+    assert from_dict(json.loads(lines[1])) == result
     assert len(lines) == 2 and result.runs[0].cache == "empty" and len(result.runs[0].ratios) == 3
     assert capsys.readouterr().out == ""
 
@@ -291,11 +282,6 @@ def test_what_this_machine_cannot_compare_is_neither_called_nor_recorded(
     assert sink.read_text() == "{}\n"
 
 
-def test_a_comparison_that_needs_another_machine_has_a_row_that_says_so() -> None:
-    (row,) = timing.table([Comparison("other")]).rows
-    assert row == ("other", "—", "—", "not on this machine", "—", "—")
-
-
 @pytest.mark.parametrize("here", [True, False])
 def test_replay_of_an_optional_comparison_goes_by_the_record_alone(
     record_file: Path, monkeypatch: pytest.MonkeyPatch, here: bool
@@ -328,132 +314,23 @@ def test_numbers_that_are_not_measured_can_be_calculated_with_and_printed(not_ye
     assert all(number is not None and math.isnan(2 * number) for number in numbers)
     assert not_yet.bytes_moved == 8
     assert not_yet.break_even is None and not_yet.differs is None
-    assert timing.format_rate(not_yet.candidate_bandwidth) == timing.format_bytes(not_yet.baseline_peak) == "—"
-
-
-def test_what_was_measured_says_so() -> None:
-    assert make_entry().comparison().measured and Comparison("slow", slow_call_s=9.0).measured
+    assert format_rate(not_yet.candidate_bandwidth) == timing.format_bytes(not_yet.baseline_peak) == "—"
 
 
 def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(timing.REPLAY, str(record_file))
     assert compare("gelu", chain, chain).ratio == 2
-    record.save(make_record(make_entry(ratios=(3, 3, 3, 3, 3, 3))), record_file)
+    schema.save(make_record(make_entry(ratios=(3, 3, 3, 3, 3, 3))), record_file)
     assert compare("gelu", chain, chain).ratio == 3
 
 
-def test_the_record_keeps_all_that_a_comparison_knows() -> None:
-    entry = make_entry()
-    assert {f.name for f in dataclasses.fields(Run)} == set(entry.runs[0].__struct_fields__)
-    assert {f.name for f in dataclasses.fields(Comparison)} == set(entry.__struct_fields__) - {
-        "example",
-        "others",
-        "throttled",
-    }
-
-
-@pytest.mark.parametrize(
-    ("count", "interval"),
-    [(5, None), (6, (0, 5)), (8, (0, 7)), (9, (1, 7)), (20, (5, 14)), (48, (16, 31))],
-)
-def test_median_interval_takes_the_order_statistics_of_the_sign_test(
-    count: int, interval: tuple[int, int] | None
-) -> None:
-    # Ranks for 95 % from the binomial distribution, as printed in tables of the sign test (1-based 6 and 15 for n = 20).
-    assert timing.median_interval(list(range(count))) == interval
-
-
-def test_the_interval_of_several_processes_ignores_their_pairs() -> None:
-    runs = tuple(run_of([r] * 20) for r in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5))
-    assert Comparison("x", runs).interval == (1.0, 1.5)
-    assert Comparison("x", runs[:5]).interval is None
-
-
-def test_break_even_counts_the_calls_that_pay_for_the_first() -> None:
-    run = Run((2.0,) * 6, (1.0,) * 6, 2.0, 10.0)
-    assert Comparison("x", (run,)).break_even == 9
-    assert Comparison("x", (dataclasses.replace(run, candidate_s=(2.0,) * 6),)).break_even is None
-
-
-@pytest.mark.parametrize(
-    ("ratio", "interval", "text"),
-    [
-        (1.2345, (1.21, 1.26), "1.23× (1.21–1.26)"),
-        (1.2345, (1.2341, 1.2349), "1.234× (1.234–1.235)"),
-        (4.83, (4.1, 5.6), "4.8× (4.1–5.6)"),
-        (48.3, (41, 56), "48× (41–56)"),
-        (4.83, (4.5, 5.1), "4.8× (4.5–5.1)"),
-        (1.02, (0.98, 1.05), "no measurable difference (0.98–1.05)"),
-        (2.9, (1.3, 7.2), "2.9× (1.3–7.2)"),
-        (0.97, (0.966, 0.998), "0.970× (0.966–0.998)"),
-        (1.007, (1.0004, 1.017), "no measurable difference (1.000–1.017)"),
-        (0.8, None, "about 0.80× (too few samples for an interval)"),
-        (None, None, "not compared"),
-    ],
-)
-def test_a_ratio_is_printed_to_the_digit_its_interval_supports(ratio: float, interval: Any, text: str) -> None:
-    assert timing.format_ratio(ratio, interval) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "spread", "text"),
-    [
-        (1.2345, 0.01, "1.23 s"),
-        (1.2345e-3, 0.06, "1.2 ms"),
-        (123.45e-6, 0.06, "120 µs"),
-        (995.1e-6, 0.06, "1.0 ms"),
-        (45e-9, 0.01, "45.0 ns"),
-        (None, 0.1, "—"),
-    ],
-)
-def test_a_time_is_printed_with_its_unit(seconds: float | None, spread: float, text: str) -> None:
-    assert timing.format_time(seconds, spread) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "seconds", "spread", "text"),
-    [
-        (29, 0.0123456, 0.01, "2,350 /s"),
-        (29, 0.0123456, 0.2, "2,300 /s"),
-        (1, 0.3, 0.01, "3.33 /s"),
-        (999.6, 1, 0.01, "1,000 /s"),
-        (99.96, 1, 0.01, "100 /s"),
-        (29, None, 0.01, "—"),
-    ],
-)
-def test_a_rate_is_rounded_to_the_digits_that_its_spread_supports(
-    count: float, seconds: float | None, spread: float, text: str
-) -> None:
-    assert timing.format_per_second(count, seconds, spread) == text
-
-
-def test_other_quantities_are_printed_plainly() -> None:
-    assert [timing.format_count(n) for n in (7, 99, 123, 64321)] == ["7", "99", "120", "64,000"]
-    assert [timing.format_bytes(n) for n in (12, 4000, 524e6, 2e9)] == ["12 B", "4.00 kB", "524 MB", "2.00 GB"]
-    assert timing.format_rate(123e9) == "120 GB/s"
-
-
-def test_one_call_is_not_calls() -> None:
-    assert [timing.format_calls(n) for n in (1, 2)] == ["1 call", "2 calls"]
-
-
-def test_html_escapes_what_it_shows() -> None:
-    shown = Comparison("x", (run_of([2.0] * 6),), note="<script>")._repr_html_()
-    assert "&lt;script&gt;" in shown and "<script>" not in shown
-    assert "<td>&lt;b&gt;</td>" in timing.Table(("a",), (("<b>",),))._repr_html_()
-
-
-def test_table_has_one_row_a_comparison() -> None:
-    rows = timing.table([Comparison("x", (run_of([2.0] * 6),)), Comparison("y", slow_call_s=9.0)]).rows
-    assert rows[0] == ("x", "2.000 s", "1.000 s", "2.000× (2.000–2.000)", "10.0 s", "9 calls")
-    assert rows[1] == ("y", "—", "—", "not compared", "—", "never")
-
-
-def test_timing_py_works_when_copied_next_to_a_script(tmp_path: Path) -> None:
-    (tmp_path / "timing.py").write_bytes(Path(timing.__file__).read_bytes())
+def test_the_helpers_work_when_copied_next_to_a_script(tmp_path: Path) -> None:
+    (tmp_path / "compile_guide").mkdir()
+    for name in ("__init__", "timing", "comparison", "formatting"):
+        (tmp_path / "compile_guide" / f"{name}.py").write_bytes(Path(timing.__file__).with_stem(name).read_bytes())
     script = tmp_path / "mine.py"
     script.write_text(
-        "import mlx.core as mx\nfrom timing import compare\n"
+        "import mlx.core as mx\nfrom compile_guide.timing import compare\n"
         "f = lambda x: mx.exp(x) + 1\ncompare('mine', f, mx.compile(f), mx.ones(10), budget=0.02)\n"
     )
     ended = subprocess.run(
@@ -467,7 +344,6 @@ def test_timing_py_works_when_copied_next_to_a_script(tmp_path: Path) -> None:
 SEARCH = f"""
 import sys, runpy
 sys.path[:] = [p for p in sys.path if "site-packages" not in p] + [{str(Path(mx.__file__).parents[1])!r}]
-sys.modules["compile_guide"] = None
 sys.path.insert(0, sys.argv[1].rpartition("/")[0])
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
@@ -491,9 +367,135 @@ def test_copy_bandwidth_is_a_rate_that_memory_can_have() -> None:
     assert 1e8 < timing.copy_bandwidth() < 1e14
 
 
-def test_numbers_beside_arrays_may_differ_in_their_last_bits_and_no_more() -> None:
-    import mlx.core as mx
+@dataclasses.dataclass
+class Result:
+    """What a user's function may return."""
 
-    timing.check_equal("x", [mx.ones(2), 0.65239000], [mx.ones(2), 0.65239006], 1e-5, 1e-6)
-    with pytest.raises(ValueError, match="value 1 differs"):
-        timing.check_equal("x", [mx.ones(2), 0.6523], [mx.ones(2), 0.6524], 1e-5, 1e-6)
+    values: mx.array
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: None, "None, in which there is no array;"),
+        (lambda: 1.5, "1.5, in which there is no array;"),
+        (lambda: [], "[], in which there is no array;"),
+        (lambda: Result(X), "Result;"),
+        (lambda: [X, Result(X)], "Result (at [1]);"),
+        (lambda: {"x": object()}, "object (at ['x']);"),
+        (lambda: iter([X]), "list_iterator;"),
+    ],
+)
+def test_a_result_that_would_not_be_evaluated_is_refused(make: Callable[[], Any], what: str) -> None:
+    with pytest.raises(ComparisonError) as caught:
+        compare("blind", make, make, compiled=False, budget=0.01)
+    assert str(caught.value) == (
+        f"blind: the baseline returns {what} so nothing would be evaluated and timed. Return an array, or a list, tuple or"
+        " dict of arrays"
+    )
+
+
+def test_a_numpy_baseline_is_compared_by_value() -> None:
+    numbers = np.linspace(0, 1, 1000)
+    assert compare("numpy", lambda x: np.exp(numbers), mx.exp, mx.array(numbers), compiled=False, budget=0.01).runs
+    with pytest.raises(ComparisonError, match=r"by up to 0\.001, first 1 and 1\.001"):
+        compare("numpy", lambda: np.exp(numbers), lambda: mx.array(np.exp(numbers) + 1e-3), compiled=False)
+
+
+def test_wrong_integers_are_refused_however_large_they_are() -> None:
+    large = mx.array([2**53 + 1], mx.int64)
+    with pytest.raises(ComparisonError, match="values that differ by up to 2, "):
+        compare("ids", lambda: large, lambda: large + 2, compiled=False, budget=0.01)
+
+
+def test_a_candidate_that_is_not_compiled_gets_a_note() -> None:
+    note = "the candidate isn't compiled in effect: each call runs as much Python as the baseline's"
+    assert compare("plain", chain, lambda x: chain(x), X, budget=0.01).note == note
+    assert compare("anew", chain, lambda x: mx.compile(chain)(x), X, budget=0.01).note == note
+    model = nn.Sequential(nn.Linear(8, 8), nn.GELU())  # nn.gelu is compiled
+    assert compare("model", model, lambda x: model(x), mx.ones((2, 8)), budget=0.01).note == note
+
+
+def compiled_chain() -> Callable[[mx.array], mx.array]:
+    fast = mx.compile(chain)
+    return lambda x: fast(x)
+
+
+def all_compiled_here(**options: bool) -> Callable[[mx.array], mx.array]:
+    """Compile at each call, and call the result four times."""
+
+    def run(x: mx.array) -> mx.array:
+        fast = mx.compile(chain, **options)
+        return fast(fast(fast(fast(x))))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate"),
+    [
+        (chain, mx.compile(chain)),
+        (chain, compiled_chain()),
+        (mx.exp, mx.compile(mx.exp)),
+        (all_compiled_here(), all_compiled_here(shapeless=True)),
+        (lambda x: x @ x, mx.compile(lambda x: x @ x)),
+    ],
+)
+def test_a_compiled_candidate_gets_no_note(baseline: Any, candidate: Any) -> None:
+    assert compare("fine", baseline, candidate, X, budget=0.01).note == ""
+
+
+def test_nothing_is_noted_where_compiling_is_not_the_question() -> None:
+    assert compare("plain", chain, lambda x: chain(x), X, compiled=False, budget=0.01).note == ""
+
+
+def add_one(x: Any) -> Any:
+    x += 1
+    return x * 2
+
+
+def append(parts: list[mx.array]) -> mx.array:
+    parts.append(parts[0] + 1)
+    return parts[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "words"),
+    [
+        (
+            add_one,
+            mx.array([1.0]),
+            "the baseline changes its inputs (inputs[0]: values that differ by up to 1, first 1 and 2)",
+        ),
+        (
+            add_one,
+            np.array([1.0]),
+            "the baseline changes its inputs (inputs[0]: values that differ by up to 1, first 1 and 2)",
+        ),
+        (append, [mx.array([1.0])], "the baseline changes its inputs (1 values became 2)"),
+    ],
+)
+def test_a_baseline_that_changes_its_inputs_is_named(function: Any, argument: Any, words: str) -> None:
+    with pytest.raises(ComparisonError) as caught:
+        compare("changing", function, function, argument, compiled=False, budget=0.01)
+    assert words in str(caught.value)
+
+
+def test_a_candidate_that_changes_its_inputs_is_named() -> None:
+    with pytest.raises(ComparisonError, match="the candidate changes its inputs"):
+        compare("changing", lambda x: (x + 1) * 2, add_one, mx.array([1.0]), compiled=False, budget=0.01)
+
+
+def test_a_baseline_that_disagrees_with_itself_is_named() -> None:
+    with pytest.raises(ComparisonError, match="The baseline returns other values at its second call"):
+        compare("random", lambda: mx.random.normal((8,)), lambda: mx.zeros(8), compiled=False, budget=0.01)
+
+
+def test_a_comparison_is_printed_into_any_encoding(tmp_path: Path) -> None:
+    code = (
+        "import mlx.core as mx\nfrom compile_guide.timing import compare\n"
+        "compare('x', mx.exp, lambda x: mx.exp(x), mx.ones(3), compiled=False, budget=0.01)\n"
+    )
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert " us a call\n" in done.stdout

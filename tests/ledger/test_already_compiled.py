@@ -7,6 +7,7 @@ from functools import partial
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+
 from claims import _already_compiled as already_compiled
 from claims._already_compiled import Row
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from guide import all_claims
 from test_claims_twisted import TOPICS as OTHER_TOPICS
 from test_claims_twisted import check, skip_where_it_is_not_asked
 from twists_core import FIXED, TWISTS
 
 from compile_guide.ledger.claims import Seen
-from guide import all_claims
 
 Runs = dict[str, list[Future[Seen]]]
 

@@ -2,6 +2,7 @@
 
 import mlx.core as mx
 import pytest
+
 from claims import shapeless_frozen
 from claims.shapeless import counting, second_size
 

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from guide import PATHS, all_claims
 from twists import TWISTS, UNDECIDED
 
+from compile_guide.ledger.check import FAILED
 from compile_guide.ledger.claims import Seen
-from guide import all_claims
 from compile_guide.recorder.machine import backend
 
-TESTS = Path(__file__).resolve().parent
 TOPICS = {
     "backends", "boundaries", "debugging", "fusion", "habits", "indexing", "kernel_files", "layers", "metalfaiss",
     "numerics", "numpy_habits", "optimizers", "pitfalls", "temporary_folder", "thread_ends", "threads", "wrappers",
@@ -27,25 +27,25 @@ import importlib, json, sys
 from guide import all_claims
 from compile_guide.ledger.check import run_check
 id, file = sys.argv[1:]
-seen, well = run_check(all_claims()[id], importlib.import_module("twisted_mx"))
+seen = run_check(all_claims()[id], importlib.import_module("twisted_mx"))
 with open(file, "w") as out:
-    json.dump([seen.holds, seen.observed, well], out)
+    json.dump([seen.holds, seen.observed], out)
 """
 
 
 def check(id: str, twist: str, place: Path) -> Seen:
     """Run a check in a process of its own; an exception that leaves the check is a failure of the check."""
     place.mkdir()
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+    path = os.pathsep.join(map(str, [*PATHS, Path(__file__).resolve().parent]))
     env = {**os.environ, "TWIST": twist, "PYTHONPATH": path}
     if all_claims()[id].cold:
         env["TMPDIR"] = str(place)
     argv = [sys.executable, "-c", PROGRAM, id, str(place / "seen.json")]
     ended = subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=180)
     assert (place / "seen.json").exists(), ended.stderr
-    holds, observed, well = json.loads((place / "seen.json").read_text())
-    assert well, observed
-    return Seen(holds, observed)
+    seen = Seen(*json.loads((place / "seen.json").read_text()))
+    assert not seen.observed.startswith(FAILED), seen
+    return seen
 
 
 def outcomes(id: str, twists: tuple[str, ...], root: Path) -> list[Seen]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from claims._errors import ENTRIES, Entry, Observation, by_id, observe
 
 

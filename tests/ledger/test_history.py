@@ -1,17 +1,20 @@
-"""The ledger on old releases: what pip says, what the file holds, and a release that can't be installed."""
+"""The checks on older releases of MLX: what pip prints, what the file holds, and a release that can't be installed."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from guide import CLAIMS
+from ledger_commands import run_command
 
-from guide import all_claims
-from compile_guide.ledger.history import History, Turn, Version
-from compile_guide.ledger.runner import history, releases
+from compile_guide.ledger import history, releases
+from compile_guide.ledger.claims import LedgerError
+from compile_guide.ledger.history import History, Version
 
 PIP = """mlx (0.32.4)
 Available versions: 0.32.4, 0.32.3, 0.25.2, 0.21.1, 0.2.0
@@ -31,20 +34,20 @@ def test_pip_without_an_answer_gives_no_release():
     assert releases.available("ERROR: No matching distribution found for mlx\n") == []
 
 
-def test_releases_are_ordered_by_number_not_by_letter():
-    assert sorted(["0.9.1", "0.32.4", "0.100.0"], key=releases.order) == ["0.9.1", "0.32.4", "0.100.0"]
-
-
 def test_this_python_is_at_hand_and_comes_first():
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert next(iter(releases.pythons().items())) == (version, sys.executable)
 
 
-def test_program_that_only_complains_is_no_python(tmp_path: Path):
-    shim = tmp_path / "python3.12"
-    shim.write_text("#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n")
-    shim.chmod(0o755)
-    assert not releases._runs(str(shim), "3.12")
+def test_program_that_only_complains_is_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, line in (("python3.12", "echo 'pyenv: not found' >&2; exit 127"), ("python3.13", "echo Python 3.13.9")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(releases, "PYTHONS", ("3.12", "3.13"))
+    assert "3.12" not in releases.pythons()
+    assert releases.pythons()["3.13"] == str(tmp_path / "python3.13")
 
 
 def test_saved_history_is_loaded_again(tmp_path: Path):
@@ -68,6 +71,7 @@ def test_each_observation_is_written_once_and_each_release_on_a_line(tmp_path: P
     [
         ('{"schema": 99}', "schema 99, this program reads 1"),
         ("[]", "not a history of MLX releases"),
+        ('{"schema": 1, "platform": "p", "observations": [], "versions": [{"verdicts": []}]}', "not a history"),
         ("{", "not a history of MLX releases"),
         (
             '{"schema": 1, "platform": "p", "observations": [], "versions": '
@@ -89,92 +93,80 @@ def test_release_that_ran_again_takes_its_own_place():
     assert merged.versions == (again, BROKEN, NEW)
 
 
-def test_turns_skip_a_release_that_could_not_be_run():
-    assert history.turns(History(HERE, (OLD, BROKEN, NEW))) == (
-        Turn("a", "0.32.4", "0.21.1", False, "yes", "no"),
-        Turn("b", "0.32.4", "0.21.1", True, "no mx.b", "yes"),
-    )
-
-
-def test_turns_reach_over_releases_that_were_asked_other_claims():
-    between = Version("0.30.0", "3.11.7", "ok", {"b": (None, "no mx.b")})
-    found = {turn.claim: (turn.last, turn.release) for turn in history.turns(History(HERE, (OLD, between, NEW)))}
-    assert found == {"a": ("0.21.1", "0.32.4"), "b": ("0.30.0", "0.32.4")}
-
-
 def test_missing_wheel_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("PIP_NO_INDEX", "UV_NO_INDEX", "UV_OFFLINE"):
-        monkeypatch.setenv(name, "1")
-    version = history.run_version("0.0.1", sys.executable, [], tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    version = history.run_version("0.0.1", sys.executable, [], CLAIMS, tmp_path)
     assert version.verdicts == {}
-    assert version.status.startswith("not installed: ")
-    assert str(tmp_path) not in version.status
+    assert version.status == "not installed: ERROR: No matching distribution found for mlx==0.0.1"
 
 
 def test_wheel_that_does_not_import_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(releases, "_with_uv", lambda *_: [])
-    monkeypatch.setattr(releases, "_with_pip", lambda *_: [])
-    program = tmp_path / "bin" / "python"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho 'ImportError: libmlx.so: no such file' >&2\nexit 1\n")
-    program.chmod(0o755)
-    said = releases.install("0.29.0", sys.executable, tmp_path)
-    assert said == "not importable: ImportError: libmlx.so: no such file"
+    made = f"echo 'ImportError: {tmp_path}/libmlx.so: no such file' >&2; exit 1"
+    maker = tmp_path / "maker"  # stands for Python and pip: makes an environment whose interpreter fails
+    maker.write_text(f'#!/bin/sh\nmkdir -p {tmp_path}/bin\nprintf "%s\\n" "#!/bin/sh" "{made}" > {tmp_path}/bin/python\n'
+                     f"chmod +x {tmp_path}/bin/python\n")  # fmt: skip
+    maker.chmod(0o755)
+    monkeypatch.setattr(releases, "PIP", [str(maker)])
+    assert releases.install("0.29.0", str(maker), tmp_path) == "not importable: ImportError: <path>: no such file"
 
 
 @pytest.fixture
 def this_mlx(monkeypatch: pytest.MonkeyPatch):
-    """Instead of installing a release, take the Python that runs the tests."""
+    """Instead of installing a release, take the MLX of the Python that runs the tests."""
 
     def install(release: str, python: str, place: Path) -> str:
-        (place / "bin").mkdir(parents=True)
-        (place / "bin" / "python").symlink_to(sys.executable)
+        subprocess.run([python, "-m", "venv", "--without-pip", str(place)], check=True)
+        packages = next(place.glob("lib/python*/site-packages"))
+        (packages / "mlx.pth").write_text(next(path for path in sys.path if Path(path, "mlx").is_dir()))
         return ""
 
     monkeypatch.setattr(history, "install", install)
-    site = subprocess.run(
-        [sys.executable, "-c", "import mlx, os; print(os.path.dirname(list(mlx.__path__)[0]))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    monkeypatch.setattr(history, "SOURCE", f"{history.SOURCE}:{site.stdout.strip()}")
+
+
+def run(*words: str) -> int:
+    return run_command("history", "--claims", str(CLAIMS), "--releases", "0.32.4", *words)
 
 
 def test_checks_run_and_are_saved(tmp_path: Path, this_mlx: None, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "history.json"
-    wanted = "error-type-kept,slice-end-clipped"
-    assert history.main(["--releases", "0.32.4", "--claims", wanted, "--out", str(out)]) == 0
+    assert run("error-type-kept", "slice-end-clipped", "--out", str(out)) == 0
     (version,) = history.load(out).versions
     assert version.verdicts["error-type-kept"] == (True, "LookupError: mine")
-    assert capsys.readouterr().out == "0.32.4: 2 hold, 0 don't, 0 can't be decided\n"
+    assert capsys.readouterr().out == "0.32.4: ok, 2 verdicts\n"
 
 
-def test_crash_is_an_observation(tmp_path: Path):
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
-    program.chmod(0o755)
-    claim = all_claims()["slice-end-clipped"]
-    seen = history._check(str(program), claim, tmp_path / "check", 60, None)
-    assert seen == (None, "the check's process was ended: killed by SIGSEGV")
+def test_package_beside_a_newer_mlx_does_not_bring_it_along(
+    tmp_path: Path, this_mlx: None, monkeypatch: pytest.MonkeyPatch
+):
+    packages = tmp_path / "site-packages"  # as where the package is installed
+    (packages / "mlx").mkdir(parents=True)
+    (packages / "mlx" / "core.py").write_text("raise ImportError('the newer MLX')")
+    (packages / "compile_guide").symlink_to(history.PACKAGE)
+    monkeypatch.setattr(history, "PACKAGE", packages / "compile_guide")
+    assert run("error-type-kept", "--out", str(tmp_path / "history.json")) == 0
+    (version,) = history.load(tmp_path / "history.json").versions
+    assert version.verdicts == {"error-type-kept": (True, "LookupError: mine")}
 
 
-def test_unknown_claim_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert history.main(["--releases", "0.32.4", "--claims", "nonsense", "--out", str(tmp_path / "x")]) == 2
-    assert capsys.readouterr().out == "no claim nonsense\n"
+def test_unknown_claim_is_named(tmp_path: Path):
+    with pytest.raises(LedgerError, match=r"^there is no claim 'nonsense' in "):
+        run("nonsense", "--out", str(tmp_path / "x"))
 
 
-def test_machines_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    out = tmp_path / "history.json"
-    history.save(History("plan9-z80", ()), out)
-    arguments = ["--releases", "0.32.4", "--claims", "slice-end-clipped", "--out", str(out)]
-    assert history.main(arguments) == 2
-    assert "was made on plan9-z80" in capsys.readouterr().out
+def test_machines_are_not_mixed(tmp_path: Path):
+    history.save(History("plan9-z80", ()), tmp_path / "history.json")
+    with pytest.raises(LedgerError, match="was made on plan9-z80, this is"):
+        run("slice-end-clipped", "--out", str(tmp_path / "history.json"))
 
 
 def test_claims_import_nothing_but_the_standard_library_and_themselves():
     names = ["mlx", "numpy", "msgspec", "rich", "sphinx"]
     blocked = f"import sys\nsys.modules.update(dict.fromkeys({names}))\n"
-    program = blocked + "from compile_guide.ledger.claims import all_claims; print(len(all_claims()) > 100)"
-    env = {"PYTHONPATH": str(history.SOURCE)}
+    program = blocked + (
+        "import pathlib, compile_guide.ledger.check as check\n"
+        f"print(len(check.load_claims(pathlib.Path({str(CLAIMS)!r}))) > 100)"
+    )
+    env = {"PYTHONPATH": str(history.PACKAGE.parent)}
     ended = subprocess.run([sys.executable, "-S", "-c", program], env=env, capture_output=True, text=True)
     assert ended.stdout == "True\n", ended.stderr
 

@@ -8,25 +8,53 @@ from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
-from claims import _shapeless as shapeless
-from claims._shapeless import ENDS, FIRST, RIGHT, SECOND, WRONG, Trial
-from claims._shapeless_cases import GROUPS
 
-MATRIX = GROUPS[0]
+from claims import _shapeless as shapeless
+from claims._shapeless import ENDS, FIRST, RIGHT, SECOND, UNTRIED, WRONG, Trial
+from claims._shapeless_cases import GROUPS
+from claims._shapeless_layers import LEFT_OUT, VARIANTS, layer_groups, made_layer, public_layers
+
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's C library that notices the damage")
 
 
 def judged(compile: Callable[..., Any], code: str = "mx.exp(x)") -> str:
     """The outcome for a function under an MLX whose compile is another one."""
     stand_in = SimpleNamespace(**{**vars(mx), "compile": compile})
-    outcome, _ = shapeless.judge(stand_in, shapeless.function(code, {"mx": mx}), MATRIX, (2, 6))
+    outcome, _ = shapeless.judge(stand_in, shapeless.function(code, {"mx": mx}), "float32", (4, 6), (2, 6))
     return outcome
 
 
-def test_table_has_at_least_80_functions():
-    names = [name for group in GROUPS for name in group.cases]
-    assert len(names) == len(set(names)) >= 80
+def test_no_two_functions_of_the_table_have_one_name():
+    names = [name for group in (*GROUPS, *layer_groups()) for name in group.cases]
+    assert len(names) == len(set(names)) > 190
+
+
+def test_every_layer_of_mlx_nn_has_a_case_or_a_reason_why_not():
+    tried = {name.partition("(")[0].removeprefix("nn.") for name in shapeless.groups_by_name() if "(" in name}
+    layers = set(public_layers(nn))
+    assert layers - tried == layers & LEFT_OUT.keys()
+    assert VARIANTS.keys() <= shapeless.groups_by_name().keys()
+
+
+def test_layer_is_made_before_it_is_traced_and_its_bias_is_not_zero():
+    layer = made_layer("nn.Linear(4, 3)", {"mx": mx, "nn": nn})
+    assert mx.all(layer.bias != nn.Linear(4, 3).bias).item()
+    traced = mx.compile(shapeless.function("nn.Dropout()(x)", {"mx": mx, "nn": nn}))
+    assert traced(mx.ones((2, 3))).shape == (2, 3)
+
+
+def test_cut_that_cuts_nothing_at_first_leaves_longer_inputs_uncut():
+    (row,) = shapeless.support(["x[:2]"])
+    assert (row.smaller, row.larger) == (FIRST, WRONG)
+    assert "(2, 6) then (3, 6): silently wrong: shape (3, 6) instead of (2, 6)" in row.seen
+    assert "(2, 6) then (2, 10): right" in row.seen
+
+
+def test_side_without_sizes_is_not_tried():
+    (row,) = shapeless.support(["mx.addmm to a full matrix"])
+    assert (row.smaller, row.larger) == (UNTRIED, RIGHT)
 
 
 def test_each_outcome_is_seen_on_the_installed_mlx():
@@ -67,13 +95,13 @@ def test_unknown_name_is_refused():
 
 @LINUX
 def test_trial_that_kills_its_batch_costs_itself_alone():
-    trials = [Trial("mx.exp", (2, 6)), Trial("nn.Linear", (2, 6)), Trial("mx.sum", (2, 6))]
+    trials = [Trial(name, (4, 6), (2, 6)) for name in ("mx.exp", "nn.Linear", "mx.sum")]
     assert [outcome for outcome, _ in shapeless._run(trials).values()] == [RIGHT, ENDS, RIGHT]
 
 
 def test_fault_of_the_table_itself_is_no_outcome():
     with pytest.raises(RuntimeError, match=r"KeyError: 'mx\.nothing'"):
-        shapeless._child([Trial("mx.nothing", (2, 6))])
+        shapeless._child([Trial("mx.nothing", (4, 6), (2, 6))])
 
 
 def test_function_that_always_compiles_anew_is_right():

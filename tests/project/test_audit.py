@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guide import ROOT
 
-REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+REQUIREMENTS = ROOT / "requirements"
 HASHES = "".join(f" \\\n    --hash=sha256:{digit * 64}" for digit in "ab")
 LOCKS = {
     "docs": f"one==1.0{HASHES}\ntwo==2.0 ; python_full_version < '3.12'{HASHES}\ntwo==2.1 ; sys_platform == 'plan9'{HASHES}\n",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import importlib.util
 import json
 import os
@@ -15,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from guide import ROOT
 
 LINUX = sys.platform.startswith("linux")
 BUILD = "cpu" if LINUX else "metal"
@@ -338,7 +337,9 @@ def test_a_changed_wish_makes_the_locks_that_depend_on_it_outdated(locks: Path) 
 
 def test_a_setting_that_no_lock_depends_on_leaves_them_current(locks: Path) -> None:
     wishes = locks / "pyproject.toml"
-    wishes.write_text(wishes.read_text().replace("line-length = 110", "line-length = 100"))
+    before = wishes.read_text()
+    wishes.write_text(before.replace("line-length = 120", "line-length = 100"))
+    assert wishes.read_text() != before
     assert check_locks(locks) == (0, "")
 
 

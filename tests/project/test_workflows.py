@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-
-from compile_guide import _prerequisites as needs
+from guide import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BIN = Path(sys.executable).parent
-SHELLCHECK = needs.shellcheck(Path(sys.executable)) or ""
+SHELLCHECK = shutil.which("shellcheck", path=f"{BIN}{os.pathsep}{os.environ['PATH']}") or ""
 NO_WHEEL = (platform.system(), platform.machine()) == ("Linux", "aarch64")
 TOOLS = {
     "schema": (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"),

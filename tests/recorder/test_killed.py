@@ -10,20 +10,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import small_disk
 from fork_server import broken_off
 from forked import finish, site, start
 from quick_compiler import with_quick_compiler
 from reproduce import differing
 from test_recorder import GOOD, SRC, gallery
 
-from compile_guide.records import schema as record
+from compile_guide.records.schema import load
 
 KILLS = 26
 """Those that hit, half of them SIGKILL, half SIGINT; spread over the whole work, each at random in its part."""
+RECORDING_KILLS = 60
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STAGES = 7
 """How often the disk is full: each time it holds another part of what the build writes."""
 
@@ -64,19 +67,6 @@ def test_after_a_kill_anywhere_the_next_build_equals_a_clean_one(
         hit += 1
         assert finish(folder, log) == 0, f"kill {hit}: {log.read_text()}"
         assert differing(pages[state], folder / "out") == [], f"kill {hit}"
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
-    """Mount a disk of that size at ``place``; skip where this isn't allowed."""
-    place.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(argv, capture_output=True, check=False).returncode:
-        pytest.skip("not shown here: a small disk can't be mounted without root's rights")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def resize(place: Path, kilobytes: int) -> None:
@@ -121,7 +111,8 @@ def recording(folder: Path, *, program: tuple[str, str] = ("-m", "compile_guide"
 
 def _heed_interrupts() -> None:
     """A shell that runs the tests in the background lets them, and all that they start, ignore an interrupt."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line(tmp_path: Path) -> None:
@@ -136,20 +127,20 @@ def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line
         with recording(tmp_path) as second:
             said = second.communicate()
         assert second.returncode == 2
-        assert said[1].splitlines()[-1].startswith("compile_guide: No space left on device")
+        assert said[1].splitlines()[-1].startswith("compile-guide: No space left on device")
         assert "Traceback" not in said[1]
         assert path.read_bytes() == before
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.timeout(900)
-def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("kills of a recording", KILLS)
-    marker = tmp_path / "pids"
-    note = f"import os\nwith open({str(marker)!r}, 'a') as f: f.write(f'{{os.getpid()}}\\n')\n"
-    gallery(tmp_path, one=note + GOOD.format(name="one"))
+    record_property("kills of a recording", RECORDING_KILLS)
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))
+    gallery(tmp_path, one=GOOD.format(name="one"))
     for _ in range(2):  # the first one builds kernels
         begun = time.perf_counter()
         with recording(tmp_path) as first:
@@ -157,38 +148,53 @@ def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process(
     took = time.perf_counter() - begun
     (path,) = (tmp_path / "docs" / "records").glob("*.json")
     chance, hit, tries = random.Random(11), 0, 0
-    while hit < KILLS:
+    while hit < RECORDING_KILLS:
         tries += 1
-        assert tries < 3 * KILLS
+        assert tries < 3 * RECORDING_KILLS
         before, begun = path.read_bytes(), time.perf_counter()
+        how = SIGNALS[hit % len(SIGNALS)]
         with recording(tmp_path) as running:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running.wait(took * (hit + chance.random()) / KILLS)
-            running.send_signal((signal.SIGKILL, signal.SIGINT)[hit % 2])
+                running.wait(took * (hit + chance.random()) / RECORDING_KILLS)
+            running.send_signal(how)
             running.communicate(timeout=30)
         assert path.read_bytes() == before or running.returncode in (0, -signal.SIGKILL)
-        assert [entry.name for entry in record.load(path).comparisons] == ["one"]
+        assert [entry.name for entry in load(path).comparisons] == ["one"]
+        assert left_behind(tmp_path / "temp") == [], f"{how.name} after {time.perf_counter() - begun:.2f} s"
         if running.returncode == 0:  # too late: the machine has become quicker
             took = 0.95 * min(took, time.perf_counter() - begun)
         hit += running.returncode != 0
-    assert all(gone(int(pid)) for pid in marker.read_text().split())
     with recording(tmp_path) as last:
         assert last.wait() == 0, last.communicate()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def left_behind(temp: Path) -> list[str]:
+    """What is still there three seconds later of a recording: its folders, and the processes that work in them."""
+    for _ in range(150):
+        left = [path.name for path in temp.iterdir()]
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # ended meanwhile
+                if f"TMPDIR={temp}/compile-guide-".encode() in (place / "environ").read_bytes():
+                    left.append((place / "cmdline").read_text().replace("\0", " "))
+        if not left:
+            break
+        time.sleep(0.02)
+    return left
+
+
 INTERRUPTED = """
 import atexit, os, signal, sys
 from compile_guide import __main__
-from compile_guide.records import schema as record
-save = record.save
+from compile_guide.recorder import commands
+save = commands.save
 def save_and_interrupt(*both):
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(os.getpid(), number)
         atexit.register(os.kill, os.getpid(), number)
     save(*both)
     os.kill(os.getpid(), signal.SIGINT)
-record.save = save_and_interrupt
+commands.save = save_and_interrupt
 sys.exit(__main__.main(sys.argv[1:]))
 """
 
@@ -201,17 +207,3 @@ def test_an_interrupt_that_comes_once_the_record_is_being_written_comes_too_late
     (path,) = (tmp_path / "docs" / "records").glob("*.json")
     assert (running.returncode, err) == (0, "")
     assert out.splitlines()[-1] == str(path.relative_to(tmp_path))
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends within two seconds."""
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        stat = Path(f"/proc/{pid}/stat")
-        if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.02)
-    return False

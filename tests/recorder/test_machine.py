@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 import os
 import platform
@@ -11,29 +10,31 @@ import socket
 from pathlib import Path
 
 import mlx.core as mx
+import msgspec
 import pytest
+from guide import ROOT
 
-from compile_guide.recorder.measure import machine
-from compile_guide.records import schema as record
+from compile_guide.recorder import machine
+from compile_guide.records.schema import Machine, machine_of, slug
 
-MACOS = Path(__file__).parent / "data" / "macos"
+MACOS = ROOT / "tests" / "data" / "macos"
 """Outputs that we wrote after manual pages; nothing was captured on a Mac. The README there says more."""
 
 
 @pytest.fixture(scope="module")
-def here() -> machine.Machine:
+def here() -> Machine:
     return machine.machine()
 
 
-def test_facts_of_this_machine(here: machine.Machine) -> None:
+def test_facts_of_this_machine(here: Machine) -> None:
     assert here.mlx == mx.__version__ and here.python == platform.python_version()
     assert here.cores == os.cpu_count() and here.memory > 2**28 and here.copy_bandwidth > 1e8
     assert here.backend in ("cpu", "metal", "cuda")
     assert (here.gpu is None) == (here.backend == "cpu")
 
 
-def test_no_host_user_or_path_is_told(here: machine.Machine) -> None:
-    told = " ".join(str(v) for v in dataclasses.astuple(here)).lower()
+def test_no_host_user_or_path_is_told(here: Machine) -> None:
+    told = " ".join(str(v) for v in msgspec.structs.astuple(here)).lower()
     private = {socket.gethostname().lower(), str(Path.home()).lower()} | ({getpass.getuser()} - {"root"})
     assert not [word for word in private if len(word) > 3 and word in told]
     assert "/" not in told.replace("gnu/linux", "")
@@ -82,17 +83,17 @@ def test_an_answer_that_says_nothing_is_no_fact(answer: str) -> None:
     ],
 )
 def test_slug_makes_an_id(text: str, id: str) -> None:
-    assert machine.slug(text) == id
+    assert slug(text) == id
 
 
-def test_two_sizes_of_one_apple_chip_have_two_ids(here: machine.Machine) -> None:
-    mac = dataclasses.replace(here, backend="metal", chip="Apple M3 Max", gpu="Apple M3 Max", mlx="1.0")
-    ids = [dataclasses.replace(mac, gpu_cores=cores).id for cores in (30, 40, None)]
+def test_two_sizes_of_one_apple_chip_have_two_ids(here: Machine) -> None:
+    mac = msgspec.structs.replace(here, backend="metal", chip="Apple M3 Max", gpu="Apple M3 Max", mlx="1.0")
+    ids = [msgspec.structs.replace(mac, gpu_cores=cores).id for cores in (30, 40, None)]
     assert ids == [f"metal-apple-m3-max-{size}mlx-1-0" for size in ("30-core-gpu-", "40-core-gpu-", "")]
 
 
-def test_a_cuda_machine_is_named_after_its_gpu(here: machine.Machine) -> None:
-    cuda = dataclasses.replace(here, backend="cuda", gpu="NVIDIA H200", mlx="1.0")
+def test_a_cuda_machine_is_named_after_its_gpu(here: Machine) -> None:
+    cuda = msgspec.structs.replace(here, backend="cuda", gpu="NVIDIA H200", mlx="1.0")
     assert cuda.id == "cuda-nvidia-h200-mlx-1-0"
 
 
@@ -128,4 +129,4 @@ def test_the_facts_of_a_mac_come_from_its_commands(mac: None) -> None:
         f"metal-apple-m3-ultra-80-core-gpu-mlx-{mx.__version__.replace('.', '-')}",
         *("Apple M3 Ultra", "macOS 26.1", 2**39, 80, "battery", True, None),
     )
-    assert record.machine_of(facts).gpu_cores == 80
+    assert machine_of(msgspec.structs.asdict(facts)) == facts

@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from site_builds import CONF, GALLERY
+from site_builds import CONF, GALLERY, HEAD, put_gallery
 from test_recorder import GOOD, SRC, gallery, quick
-from test_site_gallery import HEAD, start
 
 from compile_guide.recorder.machine import backend
 
@@ -59,7 +58,7 @@ def test_the_recorder_loads_no_planted_kernel(bitten: tuple[Path, Path], tmp_pat
 def test_rendering_loads_no_planted_kernel(bitten: tuple[Path, Path], tmp_path: Path) -> None:
     shared, mark = bitten
     kernel = GOOD.format(name="gelu") + "import mlx.core as mx\nmx.eval(mx.compile(f)(mx.ones(100)))\n"
-    start(tmp_path, example=HEAD.format(title="Example", line="=======") + kernel)
+    put_gallery(tmp_path, example=HEAD.format(title="Example", line="=======") + kernel)
     conf = CONF.format(more='"sphinx_gallery.gen_gallery", ', settings=GALLERY)
     (tmp_path / "conf.py").write_text(conf, encoding="utf-8")
     argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "out", "-d", "doctrees", "-q"]
@@ -74,7 +73,7 @@ def test_pages_never_say_compiled_where_compiling_was_off(tmp_path: Path) -> Non
     """The switch can't reach an example that is rendered, nor a comparison that is recorded."""
     code = "\nimport mlx.core as mx\nruns = []\n\n\n@mx.compile\ndef f(x):\n    runs.append(1)\n    return x + 1\n\n\n"
     code += "for _ in range(5):\n    mx.eval(f(mx.ones(2)))\nprint('compiled' if len(runs) < 5 else 'uncompiled')\n"
-    start(tmp_path, example=HEAD.format(title="Example", line="=======") + code)
+    put_gallery(tmp_path, example=HEAD.format(title="Example", line="=======") + code)
     conf = CONF.format(more='"sphinx_gallery.gen_gallery", ', settings=GALLERY)
     (tmp_path / "conf.py").write_text(conf, encoding="utf-8")
     argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "out", "-d", "doctrees", "-q"]

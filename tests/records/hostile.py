@@ -9,21 +9,21 @@ from typing import Any
 
 from conftest import make_entry, make_record
 
-from compile_guide.records import schema as record
+from compile_guide.records.schema import Message, Ready, Support, Tables, Verdict, dump
 
 GOOD: dict[str, Any] = json.loads(
-    record.dump(
+    dump(
         make_record(
             make_entry("gelu"),
-            claims=(record.Verdict("dtype-retraces", True, "2 traces"),),
-            tables=record.Tables(
-                (record.Support("exp", "mx.exp(x)", "right", "silently wrong", ("seen",)),),
+            claims=(Verdict("dtype-retraces", True, "2 traces"),),
+            tables=Tables(
+                (Support("exp", "mx.exp(x)", "right", "silently wrong", ("seen",)),),
                 (
-                    record.Ready("gelu", "function", True, True, ()),
-                    record.Ready("relu", "function", False, None, ()),
-                    record.Ready("GELU", "layer", True, None, ("gelu",)),
+                    Ready("gelu", "function", True, True, ()),
+                    Ready("relu", "function", False, None, ()),
+                    Ready("GELU", "layer", True, None, ("gelu",)),
                 ),
-                (record.Message("eval-inside", "ValueError", "a message", True),),
+                (Message("eval-inside", "ValueError", "a message", True),),
             ),
         )
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import json
 import statistics
 import subprocess
@@ -13,12 +11,12 @@ from pathlib import Path
 import pyperf
 import pytest
 from conftest import make_entry, make_record
-from test_report import took
+from guide import ROOT
+from test_diff import took
 
 from compile_guide import __main__
 from compile_guide.records import export
-from compile_guide.records import schema as record
-from compile_guide.records.schema import Entry, Record, RecordError
+from compile_guide.records.schema import Entry, Record, RecordError, dump, load, parse, save
 
 SLOW = Entry("gelu_speedup", "slow", (), None, 30.0, "")
 
@@ -66,7 +64,7 @@ def test_pyperf_compares_two_records(files: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "docs" / "records").glob("*.json")), ids=lambda path: path.stem)
 def test_every_committed_record_is_one_for_pyperf(file: Path) -> None:
-    one = record.load(file)
+    one = load(file)
     suite = pyperf.BenchmarkSuite.loads(export.pyperf(one))
     measured = [entry for entry in one.comparisons if entry.runs]
     assert len(suite.get_benchmarks()) == 2 * len(measured) > 0
@@ -74,7 +72,7 @@ def test_every_committed_record_is_one_for_pyperf(file: Path) -> None:
 
 def test_text_that_pyperf_refuses_is_left_out() -> None:
     odd = make_record(took("x", 1e-3))
-    odd = record.parse(record.dump(odd).replace(b'"Test Chip"', b'"Test\\nChip"').replace(b'"Test OS 1"', b'" "'))
+    odd = parse(dump(odd).replace(b'"Test Chip"', b'"Test\\nChip"').replace(b'"Test OS 1"', b'" "'))
     metadata = pyperf.BenchmarkSuite.loads(export.pyperf(odd)).get_metadata()
     assert metadata["cpu_model_name"] == "Test Chip" and metadata["platform"] == "x86_64"
 
@@ -102,7 +100,7 @@ def test_without_an_interval_there_is_no_range() -> None:
 
 @pytest.mark.parametrize("written", [export.times, export.speedups])
 def test_the_value_is_the_median_of_the_processes_medians(written: object) -> None:
-    one = record.load(next((ROOT / "docs" / "records").glob("cpu-*.json")))
+    one = load(next((ROOT / "docs" / "records").glob("cpu-*.json")))
     items = {item["name"]: item["value"] for item in json.loads(written(one))}  # type: ignore[operator]
     assert items
     for entry in one.comparisons:
@@ -125,7 +123,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Record, str]:
     one = make_record(took("x", 1e-3), SLOW)
-    record.save(one, tmp_path / "r.json")
+    save(one, tmp_path / "r.json")
     return one, str(tmp_path / "r.json")
 
 

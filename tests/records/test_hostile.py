@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claims import _errors as errors
+from guide import PACKAGE, ROOT
 from hostile import GOOD, MARKUP, corpus, infected, text_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_builds import Site, build, write
-from test_site_gallery import HEADERS, INVENTORIES, SCRIPT
+from site_builds import HEADERS, INVENTORIES, SCRIPT, Site, build, write
 
-from compile_guide.records import schema as record
-from compile_guide.records.record_set import shelf
-from compile_guide.records.schema import RecordError, load, parse
+from claims import _errors as errors
+from compile_guide.records.record_set import read_folder
+from compile_guide.records.schema import RecordError, dump, load, parse, save
 
 CORPUS = dict(corpus())
-SITE = Path(record.__file__).parent / "site"
+SITE = (PACKAGE / "sphinxext", ROOT / "docs" / "_ext")
 
 
 def test_the_corpus_is_large_and_would_be_good_without_its_malice() -> None:
@@ -61,7 +60,7 @@ def test_what_is_no_file_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "nowhere.json").symlink_to(tmp_path / "gone")
     begun = time.perf_counter()
-    found = shelf(tmp_path)
+    found = read_folder(tmp_path)
     assert time.perf_counter() - begun < 1
     assert found.records == ()
     assert sorted(found.broken) == [
@@ -98,7 +97,7 @@ def test_a_record_with_anything_anywhere_is_refused_or_says_exactly_that(
     part[path[-1]] = value
     raw = json.dumps(data).encode()
     try:
-        kept = json.loads(record.dump(parse(raw)))
+        kept = json.loads(dump(parse(raw)))
     except RecordError as error:
         assert "\n" not in str(error)
         return
@@ -189,8 +188,8 @@ def infected_sites(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, 
         data = infected(text)
         data["tables"]["messages"][0]["id"] = errors.ENTRIES[0].id
         made = parse(json.dumps(data).encode())
-        record.save(made, folder / "docs" / "records" / f"{made.id}.json")
-        found.append((text, build(folder, gallery=True, settings=INVENTORIES + PLAIN)))
+        save(made, folder / "docs" / "records" / f"{made.id}.json")
+        found.append((text, build(folder, gallery=True, guide=True, settings=INVENTORIES + PLAIN)))
     return found
 
 
@@ -219,15 +218,15 @@ def test_no_contributed_text_opens_another_file(infected_sites: list[tuple[str, 
 
 
 def test_no_module_of_the_site_parses_text_as_markup() -> None:
-    """Raw HTML is what was made of our own scripts alone: ``pages`` mends it, ``plain`` reads it, ``cards`` shows code."""
+    """Raw HTML is made of our own scripts alone: two modules of the guide mend or read it, and ``cards`` shows code."""
     parsers = {"nested_parse", "nested_parse_with_titles", "parse_text_to_nodes", "parse_content_to_nodes", "inline_text",
                "publish_parts", "publish_doctree", "insert_input", "parse_inline", "inliner"}  # fmt: skip
     used: dict[str, set[str]] = {}
-    for file in SITE.rglob("*.py"):
+    for file in (file for folder in SITE for file in folder.rglob("*.py")):
         names = {n.attr for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)}
         used[file.stem] = names & (parsers | {"raw"})
     assert {name: found for name, found in used.items() if found} == {
         "cards": {"raw"},
-        "pages": {"raw"},
-        "plain": {"raw"},
+        "gallery_pages": {"raw"},
+        "markdown_writer": {"raw"},
     }

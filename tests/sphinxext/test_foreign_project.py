@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from guide import ROOT
-
 import os
 import shutil
 import subprocess
@@ -11,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from guide import ROOT
 
 from compile_guide.records import schema as record
 

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
-from _ext import published
 from conftest import make_entry, make_record, make_run
-from site_builds import Site, build, put_records, write
+from guide import all_claims
+from site_builds import CLAIMED, FAST, Site, build, machine, put_records, write
 from sphinx.errors import ConfigError
 
-from compile_guide.ledger.claims import Claim, Seen
-from guide import all_claims
-from compile_guide.records.schema import Record, Verdict, save
-from compile_guide.sphinxext import ledger, roles
+from compile_guide.records.schema import Entry, Record, Verdict, save
 from compile_guide.sphinxext import text as wording
 
-FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
 EVEN = make_entry("even", ratios=(0.98, 0.99, 1.0, 1.01, 1.02, 1.03))
 FEW = make_entry("few", ratios=(1.5, 1.5))
-MOVED = make_record().comparisons[0]
 
 
-def machine(one: Record, **facts: object) -> Record:
-    """The record with other facts about its machine."""
-    return msgspec.structs.replace(one, machine=msgspec.structs.replace(one.machine, **facts))
-
-
-def other_machine(*entries: object, **more: object) -> Record:
+def other_machine(*entries: Entry, claims: tuple[Verdict, ...] = ()) -> Record:
     """A record of a second machine that doesn't exist, older than the first."""
-    id, created = "metal-m9-mlx-0-33-0", "2026-01-01T00:00:00Z"
-    older = make_record(*entries, id=id, created=created, **more)  # type: ignore[arg-type]
-    return machine(older, backend="metal", chip="Apple M9", gpu="Apple M9", mlx="0.33.0", compiler=None)
+    facts = {"chip": "Apple M9", "gpu": "Apple M9", "mlx": "0.33.0", "compiler": None}
+    return msgspec.structs.replace(machine("metal-m9-mlx-0-33-0", "metal", *entries, **facts), claims=claims)
 
 
 # Roles
@@ -124,13 +113,12 @@ def test_roles_work_in_restructuredtext_too(tmp_path: Path) -> None:
         ("```{comparison} nothing\n```", "no record has a comparison 'nothing' [compile_guide.name]"),
         ("```{headline}\nnothing | A number\n```", "this site's record has no comparison 'nothing' ["),
         ("```{claims} no-topic\n```", "there is no topic 'no-topic'; there are:"),
-        ("```{published} nothing\n```", "no published figure has the topic 'nothing' ["),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_a_warning_with_its_place_and_kind(tmp_path: Path, markup: str, message: str) -> None:
-    write(tmp_path, {"docs/index.md": f"# T\n\nWords.\n\n{markup}\n", "docs/published.toml": ""})
+    write(tmp_path, {"docs/index.md": f"# T\n\nWords.\n\n{markup}\n"})
     put_records(tmp_path)
-    (warning,) = build(tmp_path).warnings
+    (warning,) = build(tmp_path, settings=CLAIMED).warnings
     assert warning.startswith(("index.md:5: WARNING: " + message, "index.md:6: WARNING: " + message))
     assert "[compile_guide." in warning
 
@@ -213,9 +201,9 @@ def test_a_broken_record_is_a_warning_and_the_others_are_shown(tmp_path: Path) -
     site = build(tmp_path)
     assert "0.32.4" in site.text()
     assert site.warnings == [
-        "WARNING: aaa.json: schema 99 isn't 1: record again with this guide's version [compile_guide.records.schema]",
+        "WARNING: aaa.json: schema 99 isn't 1: record again with this guide's version [compile_guide.record]",
         "WARNING: wrong-name.json: holds the record cpu-test-chip-mlx-0-32-4; name the file after it"
-        " [compile_guide.records.schema]",
+        " [compile_guide.record]",
     ]
 
 
@@ -223,7 +211,7 @@ def test_a_site_without_any_record_says_so_where_a_number_should_be(tmp_path: Pa
     write(tmp_path, {"docs/index.md": "# T\n\n{measured}`gelu`\n\n```{measured-on}\n```\n"})
     (warning,) = build(tmp_path).warnings
     assert warning == (
-        "index.md:3: WARNING: there is no record, so nothing of 'gelu': record one with 'nox -s docs'"
+        "index.md:3: WARNING: there is no record, so nothing of 'gelu': record one with 'compile-guide record'"
         " [compile_guide.name]"
     )
 
@@ -236,7 +224,8 @@ def test_comparisons_of_all_machines_stand_side_by_side(tmp_path: Path) -> None:
     put_records(tmp_path, make_record(FAST), other_machine(make_entry("gelu"), EVEN))
     site = build(tmp_path)
     assert site.text() == (
-        "T ¶ Test Chip , MLX 0.32.4"
+        "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. The same on 1 other machine"
+        " Measured on Apple M9 , Metal backend, MLX 0.33.0, Test OS 1, 2026-01-01. Test Chip , MLX 0.32.4"
         " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
         " gelu 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
         " even — — not measured on this machine — —"
@@ -298,113 +287,25 @@ def test_the_headline_takes_the_first_comparison_that_was_made(tmp_path: Path) -
     assert 'href="other.html"' in site.page()
 
 
-PUBLISHED = """
-[[figure]]
-topic = "gelu"
-what = "A <b>bold</b> `claim`"
-where = "M1, MLX not stated"
-plain = "3 ms"
-compiled = "1 ms"
-source = "a page"
-link = "https://example.org/x"
-ours = "gelu"
-why = "The <i>same</i> function."
-
-[[figure]]
-topic = "svd"
-what = "SVD"
-where = "M2"
-plain = "2 ms"
-compiled = "1 ms"
-ratio = "2×"
-note = "in prose"
-source = "a script"
-link = "javascript:alert(1)"
-why = "No sizes given."
-"""
-
-
-def test_published_figures_are_quoted_with_their_source(tmp_path: Path) -> None:
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path, make_record(FAST))
-    site = build(tmp_path)
-    assert "A <b>bold</b> `claim` Reported by a page . M1, MLX not stated 3 ms 1 ms —" in site.text()
-    assert "SVD (in prose) Reported by a script . M2 2 ms 1 ms 2×" in site.text()
-    assert 'href="https://example.org/x"' in site.page()
-    assert "javascript" not in site.page()
-    assert "<b>" not in site.page()
-    assert site.warnings == []
-
-
-def test_a_published_figure_stands_beside_our_nearest_measurement_or_says_why_not(tmp_path: Path) -> None:
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path, make_record(FAST))
-    text = build(tmp_path).text()
-    ours = "Our nearest, gelu : The <i>same</i> function. Test Chip, MLX 0.32.4 1.2 ms 1.0 ms 1.23× (1.21–1.26)"
-    assert ours in text
-    assert "Nothing of ours is near: No sizes given. — — —" in text
-
-
-def test_a_published_figure_that_names_no_comparison_of_ours_is_a_warning(tmp_path: Path) -> None:
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path, make_record(EVEN))
-    site = build(tmp_path)
-    (warning,) = site.warnings
-    message = "published figure 'A <b>bold</b> `claim`': no record has a comparison 'gelu' [compile_guide.name]"
-    assert warning == f"index.md:3: WARNING: {message}"
-    assert "Ours is not measured yet: The <i>same</i> function. — — —" in site.text()
-
-
-def test_a_comparison_too_slow_to_make_says_so_beside_the_published_figure(tmp_path: Path) -> None:
-    slow = msgspec.structs.replace(FAST, runs=(), slow_call_s=7.84)
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path, make_record(slow))
-    assert "Test Chip, MLX 0.32.4 — — not compared: one call takes 7.84 s" in build(tmp_path).text()
-
-
-def test_one_topic_of_the_published_figures_can_be_chosen(tmp_path: Path) -> None:
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published} svd\n```\n", "docs/published.toml": PUBLISHED})
-    put_records(tmp_path)
-    assert "bold" not in build(tmp_path).text()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            '[[figure]]\nwhat = "x"',
-            "published.toml: figure 1: missing 6 required positional arguments: 'topic',",
-        ),
-        (PUBLISHED + 'color = "red"', "published.toml: figure 2: got an unexpected keyword argument 'color'"),
-        (PUBLISHED + "note2 = 1", "published.toml: figure 2: note2 is no text"),
-        ("figure", "published.toml: "),
-        ("#" * (published.MAX_BYTES + 1), "published.toml: larger than 200,000 bytes"),
-    ],
-)
-def test_a_wrong_file_of_published_figures_is_a_warning(tmp_path: Path, content: str, message: str) -> None:
-    write(tmp_path, {"docs/index.md": "# T\n\n```{published}\n```\n", "docs/published.toml": content})
-    put_records(tmp_path)
-    (warning,) = build(tmp_path).warnings
-    assert warning.startswith(f"index.md:3: WARNING: {message}")
-
-
 # Claims
 
 
-def fake_claims(monkeypatch: pytest.MonkeyPatch, *claims: Claim) -> None:
-    """Let the site know these claims alone."""
-    for module in (roles, ledger):
-        monkeypatch.setattr(module, "known_claims", lambda: {claim.id: claim for claim in claims})
+def put_claim(
+    folder: Path, *, statement: str = "It compiles once.", source: str = "a page", answer: str = "Yes."
+) -> str:
+    """Write a folder with one claim, ``one``, and return the setting that names it: no other test has one of this name."""
+    name = re.sub(r"\W", "_", f"claims_of_{folder.name}")
+    text = f"""\"\"\"Tracing: when ``mx.compile`` runs a function.\"\"\"
+
+from compile_guide.ledger.claims import Seen, claim
 
 
-def a_check(mx: object) -> Seen:
+@claim("one", {statement!r}, source={source!r}, answer={answer!r})
+def _(mx):
     return Seen(True, "one trace")
-
-
-def make_claim(id: str = "one", **more: str) -> Claim:
-    """A claim under a topic that there is."""
-    facts = {"statement": "It compiles once.", "source": "a page", "answer": "Yes.", **more}
-    return dataclasses.replace(next(iter(all_claims().values())), id=id, topic="tracing", check=a_check, **facts)
+"""
+    write(folder, {f"docs/{name}/tracing.py": text})
+    return f"compile_guide_claims = {name!r}\n"
 
 
 LEDGER = {"docs/claims.md": "# Ledger\n\n```{claims}\n```\n"}
@@ -415,12 +316,12 @@ LEDGER = {"docs/claims.md": "# Ledger\n\n```{claims}\n```\n"}
     [(True, "holds", "✓ holds"), (False, "fails", "✗ does not hold"), (None, "open", "? not decidable here")],
 )
 def test_a_verdict_is_a_short_mark_linked_to_the_ledger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool | None, word: str, mark: str
+    tmp_path: Path, holds: bool | None, word: str, mark: str
 ) -> None:
-    fake_claims(monkeypatch, make_claim())
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\nSo {verdict}`one`.\n\n```{toctree}\nclaims\n```\n", **LEDGER})
     put_records(tmp_path, make_record(claims=(Verdict("one", holds, "one trace"),)))
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     link = '<a class="reference internal" href="claims.html#claim-one">'
     assert f'{link}<span class="claim claim-{word}">{mark}</span></a>' in site.page()
     assert site.warnings == []
@@ -431,32 +332,30 @@ def test_a_verdict_is_a_short_mark_linked_to_the_ledger(
     [(True, "✓ holds"), (False, "✗ “It compiles once.”"), (None, "? not decidable here")],
 )
 def test_a_claim_that_does_not_hold_is_quoted_lest_it_seem_to_refute_the_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool | None, mark: str
+    tmp_path: Path, holds: bool | None, mark: str
 ) -> None:
-    fake_claims(monkeypatch, make_claim())
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\nIt compiles twice ({claim}`one`).\n"})
     put_records(tmp_path, make_record(claims=(Verdict("one", holds, "one trace"),)))
-    assert build(tmp_path).text().endswith(f"It compiles twice ( {mark} ).")
+    assert build(tmp_path, settings=claims).text().endswith(f"It compiles twice ( {mark} ).")
 
 
-def test_a_claim_without_ledger_page_is_a_mark_without_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_a_claim_without_ledger_page_is_a_mark_without_link(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\nSo {claim}`one`.\n"})
     put_records(tmp_path)
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     assert 'So <span class="claim claim-unseen">not checked here</span>.' in site.page()
     assert site.warnings == []
 
 
-def test_the_ledger_has_statement_source_answer_verdicts_and_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_the_ledger_has_statement_source_answer_verdicts_and_check(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     pages = {"docs/index.md": "# T\n\nSo {claim}`one`.\n\n```{toctree}\nclaims\n```\n", **LEDGER}
     write(tmp_path, pages)
     seen = Verdict("one", True, "one trace")
     put_records(tmp_path, make_record(claims=(seen,)), other_machine(claims=(Verdict("one", False, "two traces"),)))
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     assert (
         "It compiles once. ✓ holds # Answer : Yes. Said by : a page Cited by : T Machine MLX Verdict Seen"
         " Test Chip 0.32.4 ✓ holds one trace Apple M9 0.33.0 ✗ does not hold two traces The check"
@@ -470,39 +369,35 @@ def test_the_ledger_has_statement_source_answer_verdicts_and_check(
     assert 'href="index.html"' in page
 
 
-def test_a_record_that_is_older_than_a_claim_says_that_it_was_not_run_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_a_record_that_is_older_than_a_claim_says_that_it_was_not_run_there(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
     put_records(tmp_path, make_record(claims=(Verdict("one", True, "one trace"),)), other_machine(claims=()))
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     assert "Test Chip 0.32.4 ✓ holds one trace Apple M9 0.33.0 not run there The check" in site.text()
     assert site.warnings == []
 
 
-def test_a_claim_that_nothing_cites_is_listed_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_a_claim_that_nothing_cites_is_listed_so(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
     put_records(tmp_path)
-    assert "Cited by : no page yet" in build(tmp_path).text()
+    assert "Cited by : no page yet" in build(tmp_path, settings=claims).text()
 
 
-def test_a_new_citation_is_listed_by_the_next_incremental_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_a_new_citation_is_listed_by_the_next_incremental_build(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": "# T\n\n```{toctree}\nclaims\n```\n", **LEDGER})
     put_records(tmp_path)
-    build(tmp_path)
+    build(tmp_path, settings=claims)
     touch(tmp_path / "docs" / "index.md", "# T\n\nSo {claim}`one`.\n\n```{toctree}\nclaims\n```\n")
-    assert "Cited by : T" in build(tmp_path).text("claims")
+    assert "Cited by : T" in build(tmp_path, settings=claims).text("claims")
 
 
 def test_every_real_claim_has_its_entry(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
     put_records(tmp_path)
-    site = build(tmp_path)
+    site = build(tmp_path, settings=CLAIMED)
     assert site.page().count('class="claim-entry') == len(all_claims())
     assert site.warnings == []
 
@@ -512,15 +407,18 @@ def test_every_real_claim_has_its_entry(tmp_path: Path) -> None:
 HOSTILE = "<script>alert(1)</script> **bold** `x <javascript:1>`_ :doc:`index` |sub|"
 
 
-def test_text_in_a_record_is_never_read_as_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_claims(monkeypatch, make_claim())
+def test_text_in_a_record_is_never_read_as_markup(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path)
     page = "# T\n\n{machine}`chip` {machine}`os`\n\n" + "".join(
         f"```{{{name}}}\n```\n\n" for name in ("machines", "measured-on", "comparison} gelu {", "claims")
     ).replace(" {}", "")
     write(tmp_path, {"docs/index.md": page})
-    bad = machine(make_record(claims=(Verdict("one", True, HOSTILE),)), chip=HOSTILE, os=HOSTILE, compiler=HOSTILE)
+    good = make_record(claims=(Verdict("one", True, HOSTILE),))
+    bad = msgspec.structs.replace(
+        good, machine=msgspec.structs.replace(good.machine, chip=HOSTILE, os=HOSTILE, compiler=HOSTILE)
+    )
     put_records(tmp_path, bad)
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     assert site.warnings == []
     assert "<script>" not in site.page()
     assert "javascript:1" not in [part.split('"')[0] for part in site.page().split('href="')]
@@ -528,11 +426,11 @@ def test_text_in_a_record_is_never_read_as_markup(tmp_path: Path, monkeypatch: p
     assert site.text().count(HOSTILE) >= 7
 
 
-def test_text_of_a_claim_is_never_read_as_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_claims(monkeypatch, make_claim(statement=HOSTILE, answer=HOSTILE, source=HOSTILE))
+def test_text_of_a_claim_is_never_read_as_markup(tmp_path: Path) -> None:
+    claims = put_claim(tmp_path, statement=HOSTILE, answer=HOSTILE, source=HOSTILE)
     write(tmp_path, {"docs/index.md": "# T\n\n```{claims}\n```\n"})
     put_records(tmp_path)
-    site = build(tmp_path)
+    site = build(tmp_path, settings=claims)
     assert "<script>" not in site.page()
     assert site.text().count(HOSTILE) == 3
 
@@ -553,15 +451,14 @@ def test_every_file_read_is_noted_as_a_dependency(tmp_path: Path) -> None:
         "index": "{measured}`gelu`",
         "a": "{machine}`os`",
         "b": "```{machines}\n```",
-        "c": "```{published}\n```",
+        "c": "{claim}`one`",
     }
     write(tmp_path, {f"docs/{name}.md": f"# T\n\n{text}\n" for name, text in pages.items()})
-    write(tmp_path, {"docs/published.toml": PUBLISHED})
     put_records(tmp_path)
-    dependencies = build(tmp_path).app.env.dependencies
+    dependencies = build(tmp_path, settings=put_claim(tmp_path)).app.env.dependencies
     files = {name: {Path(file).name for file in dependencies[name]} for name in pages}
     one = "cpu-test-chip-mlx-0-32-4.json"
-    assert files == {"index": {one}, "a": {one}, "b": {one}, "c": {"published.toml", one}}
+    assert files == {"index": {one}, "a": {one}, "b": {one}, "c": {one, "tracing.py"}}
 
 
 def test_a_changed_record_changes_the_page(tmp_path: Path) -> None:

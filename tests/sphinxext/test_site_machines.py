@@ -1,4 +1,4 @@
-"""Pages with several machines: who stands first, what is one choice away, what it weighs, what is said of Apple silicon."""
+"""Pages with several machines: who stands first, what is one choice away, what it weighs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 from conftest import make_entry, make_record
-from site_builds import Site, build, put_records, write
-from test_site_gallery import FAST, INVENTORIES, SCRIPT, start
-
 from guide import all_claims
+from site_builds import (
+    CLAIMED,
+    FAST,
+    INVENTORIES,
+    SCRIPT,
+    Site,
+    build,
+    machine,
+    put_gallery,
+    put_records,
+    write,
+)
+
 from compile_guide.records.schema import Record, Verdict
-from compile_guide.sphinxext.charts import Axis, Row, chart, shortened, svg
+from _ext.charts import Axis, Row, chart, shortened, svg
 from compile_guide.sphinxext.text import Unit
 
 NAMES = [f"gelu-{number}" for number in range(12)]
-
-
-def machine(id: str, backend: str, *entries: object, **facts: object) -> Record:
-    """A record of another machine, older than the one shown."""
-    made = make_record(*entries, id=id, created="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
-    return msgspec.structs.replace(made, machine=msgspec.structs.replace(made.machine, backend=backend, **facts))
-
-
 H200 = machine("cuda-h200", "cuda", make_entry("gelu", ratios=(3.01, 3.02, 3.03, 3.03, 3.04, 3.05)), gpu="NVIDIA H200")
 PHONE = machine("cpu-phone", "cpu", make_entry("other"), chip="A phone")
 
@@ -52,7 +54,7 @@ def many(count: int) -> list[Record]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """An example, measured on two machines; a third has measured other things."""
     folder = tmp_path_factory.mktemp("machines")
-    start(folder, example=SCRIPT)
+    put_gallery(folder, example=SCRIPT)
     put_records(folder, make_record(msgspec.structs.replace(FAST, example="example")), H200, PHONE)
     return build(folder, gallery=True, settings=INVENTORIES)
 
@@ -107,14 +109,15 @@ def test_the_start_page_has_tiles_for_each_machine_that_has_them_all(tmp_path: P
     site = build(tmp_path)
     assert site.warnings == []
     assert site.page().count('class="headline') == 2
-    assert "machine-cpu-phone" not in site.page()
+    tiles = site.page().partition("guide-quiet")[2]
+    assert "machine-cuda-h200" in tiles and "machine-cpu-phone" not in tiles
 
 
 def test_what_this_sites_machine_has_not_measured_is_not_passed_off_as_its_own(tmp_path: Path) -> None:
     text = SCRIPT.replace("mx.ones(4))", "mx.ones(4), available=False)").replace(
         "Measured: :measured:`gelu.ratio`, by", "By"
     )
-    start(tmp_path, example=text.replace("print(result.ratio)\n", ""))
+    put_gallery(tmp_path, example=text.replace("print(result.ratio)\n", ""))
     put_records(tmp_path, make_record(make_entry("other")), H200)
     site = build(tmp_path, gallery=True, settings=INVENTORIES)
     assert site.warnings == []
@@ -135,7 +138,8 @@ def test_a_page_with_forty_machines_weighs_at_most_250_kb(tmp_path: Path, machin
     site = build(tmp_path)
     assert site.warnings == []
     assert f"gelu-0 on {machines} machines" in site.text()
-    assert site.page().count(f"The same on {machines - 1} other machines") == 3  # plain tables, for whom no script runs
+    switches = site.page().count(f"The same on {machines - 1} other machines")
+    assert switches == 1 + 3  # the line below the title, and plain tables, for whom no script runs
     drawn = site.page().partition('class="guide-chart"')[2].partition("</svg>")[0]
     assert len(set(re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn))) == machines
     assert len(gzip.compress((site.out / "index.html").read_bytes(), 6)) < 250_000
@@ -150,7 +154,7 @@ def test_a_ledger_of_forty_machines_weighs_at_most_250_kb_and_joins_those_that_s
         for number, record in enumerate(many(40))
     ]
     put_records(tmp_path, *records)
-    site = build(tmp_path)
+    site = build(tmp_path, settings=CLAIMED)
     first = site.page().partition('class="claim-entry')[2].partition("</table>")[0]
     assert re.findall(r"and (\d+) others", first) == ["13", "12", "12"]
     assert first.count("<tr") == 4
@@ -218,46 +222,6 @@ def test_times_of_a_column_share_a_unit_unless_they_are_too_far_apart() -> None:
 
 def test_a_long_time_in_a_small_unit_is_grouped_and_keeps_its_digits() -> None:
     assert Unit("ms", 1e-3).say(12.3456, spread=0.01) == "12,300"
-
-
-# Apple silicon
-
-APPLE = "# T\n\n{measured}`gelu`\n\n```{apple-silicon} /contribute\n```\n"
-FIGURE = (
-    '[[figure]]\ntopic = "t"\nwhat = "W"\nwhere = "%s"\nplain = "2 ms"\ncompiled = "1 ms"\nsource = "S"\nwhy = "Y."\n'
-)
-PAGES = {
-    "docs/index.md": APPLE + "\n```{toctree}\ncontribute\n```\n",
-    "docs/contribute.md": "# C\n\n```{measured-on}\n```\n",
-    "docs/published.toml": FIGURE % "M1 Max, MLX not stated" + FIGURE % "M2 Ultra",
-}
-
-
-def test_without_a_record_of_apple_silicon_a_page_says_so_beside_published_figures(tmp_path: Path) -> None:
-    write(tmp_path, PAGES)
-    put_records(tmp_path, make_record(FAST), H200)
-    site = build(tmp_path)
-    assert site.warnings == []
-    assert "No Apple-silicon machine has recorded yet, so nothing here is claimed for one." in site.text()
-    assert 'href="contribute.html"' in site.page()
-    assert "M1 Max, MLX not stated 2 ms 1 ms" in site.text() and "M2 Ultra" not in site.text()
-    assert 'href="index.html#apple-silicon-records"' in site.page("contribute")
-
-
-def test_with_a_record_of_apple_silicon_nothing_is_missing(tmp_path: Path) -> None:
-    write(tmp_path, PAGES)
-    put_records(tmp_path, make_record(FAST), machine("metal-m9", "metal", FAST, chip="Apple M9", gpu="Apple M9"))
-    site = build(tmp_path)
-    assert "Apple silicon: Apple M9, MLX 0.32.4." in site.text()
-    assert "M1 Max" not in site.text() and "No Apple-silicon" not in site.text("contribute")
-
-
-def test_a_virtual_mac_is_named_as_one_and_the_published_figures_stay(tmp_path: Path) -> None:
-    write(tmp_path, PAGES)
-    gpu = "Apple Paravirtual device"
-    put_records(tmp_path, make_record(FAST), machine("metal-lent", "metal", FAST, chip="Apple M1 (Virtual)", gpu=gpu))
-    text = build(tmp_path).text()
-    assert f"Apple silicon: {gpu}, MLX 0.32.4, which is a virtual machine," in text and "M1 Max, MLX not stated" in text
 
 
 def test_two_sizes_of_one_apple_chip_are_told_apart(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The error catalogue: messages that MLX raises around mx.compile, with code, reason and fix.
 
-The entries' code and fixes are run by :func:`observe`, in processes of their own with an empty kernel
-cache, so that the page shows what this MLX says and knows that the fix works.
+:func:`observe` runs an entry's code and its fix, each in a process of its own with an empty kernel cache. So the page shows
+the message of this MLX, and that the fix works.
 """
 
 from __future__ import annotations

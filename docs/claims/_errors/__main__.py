@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from claims._observing import scrub
+from compile_guide.ledger.claims import scrub
 
 
 def child(code: str) -> None:
@@ -13,12 +13,12 @@ def child(code: str) -> None:
     import mlx.core as mx
 
     mx.eval(mx.array(1.0) + 1.0)
-    said = ["", ""]
+    raised = ["", ""]
     try:
         exec(code, {"__name__": "__snippet__"})
     except Exception as error:  # any type is an observation
-        said = [type(error).__name__, scrub(str(error))]
-    print("\n" + json.dumps(said), flush=True)
+        raised = [type(error).__name__, scrub(str(error))]
+    print("\n" + json.dumps(raised), flush=True)
 
 
 if __name__ == "__main__":

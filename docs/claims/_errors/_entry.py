@@ -1,4 +1,4 @@
-"""What an entry of the error catalogue holds."""
+"""The type of an entry of the error catalogue."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class Entry:
     fix: str
 
     def __post_init__(self) -> None:
-        """Drop the blank lines around the code, which are there for the reader of this package."""
+        """Drop the blank lines around the code, which make the entries readable in their file."""
         for name in ("code", "fix"):
             object.__setattr__(self, name, getattr(self, name).strip("\n") + "\n")

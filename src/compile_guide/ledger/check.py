@@ -1,6 +1,6 @@
-"""Run one check in this process: ``python -m compile_guide.ledger.claims FOLDER ID FILE`` writes what it saw to FILE.
+"""Run one check in this process: ``python -m compile_guide.ledger.check FOLDER ID FILE`` writes its verdict to FILE.
 
-An exception that leaves the check is written too, as "cannot be decided", and the exit status is 1.
+The file is a JSON object with ``holds`` and ``observed``.
 """
 
 from __future__ import annotations
@@ -11,42 +11,27 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from claims._observing import scrub
+from compile_guide._files import write_atomically
+from compile_guide.ledger.claims import Claim, Seen, load_claims, scrub
 
-from compile_guide.ledger.claims import Claim, Seen, load_claims
+FAILED = "the check failed"
 
 
-def run_check(claim: Claim, mx: ModuleType) -> tuple[Seen, bool]:
-    """Run a claim's check on an MLX module; return what it saw, and whether the check itself went well."""
+def run_check(claim: Claim, mx: ModuleType) -> Seen:
+    """Run a claim's check on an MLX module and return what it saw; an exception that leaves it decides nothing."""
     if not claim.first:
         mx.eval(mx.array(1.0) + 1.0)
     try:
-        return claim.check(mx), True
-    except Exception as error:  # any type: the report goes on
-        return Seen(None, scrub(f"the check failed: {type(error).__name__}: {error}")), False
+        return claim.check(mx)
+    except Exception as error:  # any type is an observation
+        return Seen(None, scrub(f"{FAILED}: {type(error).__name__}: {error}"))
 
 
-def write(file: Path, claim: Claim, seen: Seen) -> None:
-    """Write the verdict in one step: the file is there as a whole or not at all."""
-    text = json.dumps({"id": claim.id, "holds": seen.holds, "observed": seen.observed}, ensure_ascii=False)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(file)
-
-
-def main(arguments: list[str]) -> int:
-    """Run the check ``ID`` and write ``FILE``; status 1 if the check raised, 2 if there is no such claim."""
-    if len(arguments) != 3:
-        print("usage: python -m compile_guide.ledger.claims FOLDER ID FILE", file=sys.stderr)
-        return 2
-    claim = load_claims(Path(arguments[0])).get(arguments[1])
-    if claim is None:
-        print(f"no claim {arguments[1]!r}", file=sys.stderr)
-        return 2
-    seen, well = run_check(claim, importlib.import_module("mlx.core"))
-    write(Path(arguments[2]), claim, seen)
-    return 0 if well else 1
+def main(folder: str, id: str, file: str) -> None:
+    """Run the check of a claim and write its verdict."""
+    seen = run_check(load_claims(Path(folder))[id], importlib.import_module("mlx.core"))
+    write_atomically(json.dumps({"holds": seen.holds, "observed": seen.observed}).encode(), Path(file))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(*sys.argv[1:])

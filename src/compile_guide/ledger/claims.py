@@ -1,12 +1,17 @@
-"""Statements about MLX, each with the check that decides it.
+"""What a claim is, and how the claims of a folder are loaded: each ``NAME.py`` in it is a topic, with checks such as ::
 
-A topic is a module in this package; :func:`all_claims` collects them. A check gets ``mlx.core`` as its argument,
-runs in a process of its own, and reports what it saw. It never asserts what its author expected.
+    @claim("returns-callable", "mx.compile returns a callable.", source="MLX API reference", answer="Yes.")
+    def _(mx):
+        return Seen(callable(mx.compile(lambda x: x)), "callable")
+
+A check gets ``mlx.core``, runs in a process of its own, and reports what it saw instead of asserting what its author
+expects. This module and ``check`` need the standard library alone, and Python 3.10: they run beside old releases of MLX.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Callable
@@ -14,12 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compile_guide import CompileGuideError
+
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+class LedgerError(CompileGuideError):
+    """A claims folder, a claim, or a file about claims that can't be used: one line that says what to change."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a check saw: ``holds`` is True, False, or None when it cannot be decided here; ``observed`` says what was seen."""
+    """What a check saw: ``holds`` is True, False, or None for "cannot be decided here"; ``observed`` describes it."""
 
     holds: bool | None
     observed: str
@@ -36,45 +47,61 @@ class Claim:
     answer: str
     check: Callable[[Any], Seen]
     cold: bool = False
-    """True: the check measures or counts kernel builds, so it gets an empty kernel cache of its own."""
+    """True: the check counts or times kernel builds, so it gets an empty kernel cache of its own."""
     first: bool = False
-    """True: the check's own first call must be the process's first MLX work, so the runner runs no warm-up operation."""
+    """True: the check makes the first MLX call of its process, so no warm-up operation runs before it."""
 
 
-_registry: dict[str, Claim] = {}
+_registry: dict[str, list[Claim]] = {}  # by the module of the check
 
 
 def claim(
     id: str, statement: str, *, source: str, answer: str, cold: bool = False, first: bool = False
 ) -> Callable[[Callable[[Any], Seen]], Callable[[Any], Seen]]:
-    """Register the decorated check as the claim ``id``; the topic is the name of the module it stands in.
+    """Return a decorator that registers a check as the claim ``id``; its topic is the name of the check's module.
 
     Raises:
-        ValueError: the id is malformed, or taken by another claim.
+        LedgerError: the id is malformed.
     """
     if not ID.fullmatch(id):
-        raise ValueError(f"claim id {id!r}: use lower-case letters, digits, '-' and '_', 64 at most")
+        raise LedgerError(f"claim id {id!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
     def register(check: Callable[[Any], Seen]) -> Callable[[Any], Seen]:
         topic = check.__module__.rpartition(".")[2]
-        if id in _registry:
-            raise ValueError(f"claim id {id!r} is taken by {_registry[id].topic}: choose another")
-        _registry[id] = Claim(id, topic, statement, source, answer, check, cold, first)
+        new = Claim(id, topic, statement, source, answer, check, cold, first)
+        _registry.setdefault(check.__module__, []).append(new)
         return check
 
     return register
 
 
 def load_claims(folder: Path) -> dict[str, Claim]:
-    """Return every claim of a folder by id, in the order of topics (alphabetical) and of their modules' lines.
+    """Return the claims of a folder by id: topics in alphabetical order, the claims of each in its file's order.
 
-    Each ``NAME.py`` in it is a topic; files whose names begin with an underscore are theirs to share. The folder is
-    imported as a package of its name, so the folder that holds it is put on ``sys.path``.
+    Files whose names begin with an underscore are no topics; topics may import them. The folder is imported as a package
+    of its own name, so the folder that holds it is appended to ``sys.path``.
+
+    Raises:
+        LedgerError: the folder is missing, another package has its name, or two claims have one id.
     """
     folder = folder.resolve()
+    if not folder.is_dir():
+        raise LedgerError(f"there is no folder of claims {folder}")
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))
-    topics = [f"{folder.name}.{file.stem}" for file in sorted(folder.glob("[!_]*.py"))]
-    for topic in topics:
-        importlib.import_module(topic)
-    return {claim.id: claim for claim in _registry.values() if claim.check.__module__ in topics}
+    spec = importlib.util.find_spec(folder.name)
+    if folder not in [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or []][:1]:
+        raise LedgerError(f"Python finds another package named {folder.name!r}: rename the folder {folder}")
+    claims: dict[str, Claim] = {}
+    for file in sorted(folder.glob("[!_]*.py")):
+        topic = importlib.import_module(f"{folder.name}.{file.stem}").__name__
+        for claim in _registry.get(topic, []):
+            if (other := claims.setdefault(claim.id, claim)) is not claim:
+                raise LedgerError(f"claim id {claim.id!r} is in {other.topic} and in {claim.topic}: change one of them")
+    return claims
+
+
+def scrub(text: str) -> str:
+    """Return the text on one line, without addresses and file paths, which differ from run to run."""
+    text = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(text.split()))
+    return re.sub(r"(?<![\w.:/])/(?:[\w.+-]+/)+[\w.+-]*", "<path>", text)

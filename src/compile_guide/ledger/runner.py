@@ -4,104 +4,101 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from compile_guide import _files as saving
-from compile_guide import _process as process
-from compile_guide.ledger.claims import Claim
-from compile_guide.records import schema as record
+from compile_guide._files import write_atomically
+from compile_guide._process import Finished, last_line, run
+from compile_guide.ledger.claims import Claim, LedgerError, scrub
+from compile_guide.records.schema import Verdict
 from compile_guide.timing import REPLAY, SINK
 
-LIMIT_S = 120.0
+LIMIT_S = 180.0
 WORDS = {True: "holds", False: "does not hold", None: "cannot be decided here"}
 
 
 def run_ledger(
-    claims: Sequence[Claim],
+    claims: Iterable[Claim],
     folder: Path,
+    temp: Path,
     *,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
     jobs: int = 2,
     limit_s: float = LIMIT_S,
-    show: Callable[[str], None] = print,
-) -> tuple[record.Verdict, ...]:
-    """Run each check in a process of its own, ``jobs`` at a time, and return the verdicts in the claims' order.
+    show: Callable[[str], None] = lambda id: None,
+) -> tuple[Verdict, ...]:
+    """Run the checks of claims from ``folder``, ``jobs`` at a time, and return the verdicts in the claims' order.
 
-    Checks that count or time kernel builds get an empty kernel cache. The others share one for each job: two processes
-    that build one kernel at the same time could trip over each other.
+    Each runs in an interpreter ``python`` with the variables ``env``, writes below ``temp``, and is ended after ``limit_s``
+    seconds, which is an observation as a crash is. ``show`` gets the id of each claim that is done. A cold check gets
+    an empty kernel cache; the others share one for each job, since two processes that build one kernel at the same time
+    could disturb each other.
     """
-    shared: SimpleQueue[Path] = SimpleQueue()
+    caches: SimpleQueue[Path] = SimpleQueue()
     for number in range(jobs):
-        shared.put(folder / f"kernels-{number}")
+        caches.put(temp / f"kernels-{number}")
 
-    def one(claim: Claim) -> record.Verdict:
-        kernels = shared.get()
+    def check(claim: Claim) -> Verdict:
+        cache, place = caches.get(), temp / claim.id
+        place.mkdir(parents=True)
+        argv = [python, "-m", "compile_guide.ledger.check", str(folder.resolve()), claim.id, str(place / "seen.json")]
+        unset = {SINK: None, REPLAY: None}
         try:
-            verdict = _check(claim, folder / claim.id, None if claim.cold else kernels, limit_s)
+            kernels = None if claim.cold else cache
+            ended = run(argv, folder=place, limit_s=limit_s, env={**unset, **(env or {})}, temp=kernels)
         finally:
-            shared.put(kernels)
+            caches.put(cache)
         show(claim.id)
-        return verdict
+        return _verdict(claim, place / "seen.json", ended)
 
     with ThreadPoolExecutor(jobs) as pool:
-        return tuple(pool.map(one, claims))
+        return tuple(pool.map(check, claims))
 
 
-def _check(claim: Claim, place: Path, kernels: Path | None, limit_s: float) -> record.Verdict:
-    """Run one check; a crash or a time-out is an observation like any other."""
-    place.mkdir(parents=True)
-    out = place / "seen.json"
-    argv = [sys.executable, "-m", "compile_guide.ledger.claims", claim.id, str(out)]
-    ended = process.run(argv, folder=place, limit_s=limit_s, env={SINK: None, REPLAY: None}, temp=kernels)
-    if out.exists():
-        seen = json.loads(out.read_text(encoding="utf-8"))
-        return record.Verdict(claim.id, seen["holds"], seen["observed"][:4000])
-    last = ended.output.strip().splitlines()[-1:] or [""]
-    return record.Verdict(claim.id, None, f"the check's process was ended: {ended.reason} {last[0][:500]}".strip())
+def _verdict(claim: Claim, file: Path, ended: Finished) -> Verdict:
+    """Return what a check wrote, or how its process ended without writing."""
+    if file.exists():
+        seen = json.loads(file.read_text(encoding="utf-8"))
+        return Verdict(claim.id, seen["holds"], seen["observed"][:4000])
+    last = scrub(last_line(ended.output))[:500]
+    return Verdict(claim.id, None, f"the check's process was ended: {ended.reason} {last}".strip())
 
 
-@dataclass(frozen=True)
-class Change:
-    """A verdict that isn't the expected one."""
+def changes(verdicts: Iterable[Verdict], expected: Mapping[str, bool | None]) -> list[tuple[str, str, str, str]]:
+    """Return id, expected verdict, verdict and observation of each claim, by id, whose verdict isn't the expected one.
 
-    claim: str
-    expected: str
-    seen: str
-    observed: str
-
-
-def changes(verdicts: Sequence[record.Verdict], expected: dict[str, bool | None]) -> list[Change]:
-    """Return each verdict that differs from the expected one, and each expected claim that wasn't seen or is new."""
-    seen = {verdict.id: verdict for verdict in verdicts}
-    found = []
-    for id in sorted(seen.keys() | expected.keys()):
-        want = WORDS[expected[id]] if id in expected else "new"
-        have = WORDS[seen[id].holds] if id in seen else "missing"
-        if want != have:
-            found.append(Change(id, want, have, seen[id].observed if id in seen else ""))
-    return found
+    The verdicts are in words; a claim may also be "new", or "missing".
+    """
+    seen = {verdict.id: (WORDS[verdict.holds], verdict.observed) for verdict in verdicts}
+    wanted = {id: WORDS[holds] for id, holds in expected.items()}
+    rows = [(id, wanted.get(id, "new"), *seen.get(id, ("missing", ""))) for id in sorted(seen.keys() | wanted.keys())]
+    return [row for row in rows if row[1] != row[2]]
 
 
 def expected_file(folder: Path, backend: str) -> Path:
-    """Return where the expected verdicts of a backend stand."""
-    return folder / f"{backend}.json"
+    """Return where the expected verdicts of a backend stand: in ``expected/``, beside the folder of claims."""
+    return folder.resolve().parent / "expected" / f"{backend}.json"
 
 
 def load_expected(file: Path) -> dict[str, bool | None]:
-    """Read expected verdicts, a JSON object from claim id to true, false or null; empty when there is no file yet."""
-    if not file.exists():
-        return {}
-    data = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or not all(v is None or isinstance(v, bool) for v in data.values()):
-        raise ValueError(f"{file.name}: expected an object from claim id to true, false or null")
-    return data
+    """Read expected verdicts, a JSON object from claim id to true, false or null; empty when there is no file.
+
+    Raises:
+        LedgerError: the file holds something else.
+    """
+    try:
+        expected: dict[str, bool | None] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if all(holds in WORDS for holds in expected.values()):
+            return expected
+    except (AttributeError, TypeError, ValueError):
+        pass
+    raise LedgerError(f"{file.name}: expected an object from claim id to true, false or null")
 
 
 def save_expected(file: Path, verdicts: Mapping[str, bool | None]) -> None:
-    """Accept these verdicts, by claim, as the expected ones."""
-    text = json.dumps(dict(sorted(verdicts.items())), indent=1)
+    """Write verdicts by claim id as the expected ones."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    saving.save(f"{text}\n".encode(), file)
+    write_atomically(f"{json.dumps(dict(sorted(verdicts.items())), indent=1)}\n".encode(), file)

@@ -1,54 +1,39 @@
-"""The tables of a record, observed in a process of their own: ``python -m compile_guide.ledger.tables FILE``."""
+"""The tables of a record: what a folder of claims observes beside its claims."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-from claims import _already_compiled as already_compiled
-from claims import _errors as errors
-from claims import _shapeless as shapeless
-
-from compile_guide import _process as process
-from compile_guide.records import schema as record
+from compile_guide._process import last_line, run
+from compile_guide.ledger.claims import LedgerError
+from compile_guide.records.schema import Tables, tables_of
 from compile_guide.timing import REPLAY, SINK
 
 LIMIT_S = 600.0
 
 
-class ObservationError(RuntimeError):
-    """The tables could not be made, in one line."""
+def observe_tables(folder: Path, temp: Path, limit_s: float = LIMIT_S) -> Tables:
+    """Return the tables that ``_tables.py`` in a folder of claims makes, or empty ones if there is no such file.
 
-
-def observe(folder: Path, limit_s: float = LIMIT_S) -> record.Tables:
-    """Make the tables in a child process that works in ``folder``.
+    It runs as ``python -m NAME._tables FILE``, in the new folder ``temp`` and for at most ``limit_s`` seconds, and
+    writes a JSON object with the fields of :class:`Tables`.
 
     Raises:
-        ObservationError: the child failed; the message is the last line it printed.
+        LedgerError: the process failed, with the last line that it printed, or wrote something else.
     """
-    place = folder / "tables"
-    place.mkdir(parents=True)
-    out = place / "tables.json"
-    argv = [sys.executable, "-m", "compile_guide.ledger.tables", str(out)]
-    ended = process.run(argv, folder=place, limit_s=limit_s, env={SINK: None, REPLAY: None})
-    if not out.exists():
-        last = ended.output.strip().splitlines()[-1:] or [""]
-        raise ObservationError(f"the tables could not be made ({ended.reason}): {last[0]}")
-    return record.tables_of(json.loads(out.read_text(encoding="utf-8")))
-
-
-def main(out: str) -> None:
-    """Observe everything and write it to ``out``."""
-    seen = [(entry.id, errors.observe(entry)) for entry in errors.ENTRIES]
-    data = {
-        "support": [asdict(row) for row in shapeless.support()],
-        "ready": [asdict(row) for row in already_compiled.already_compiled()],
-        "messages": [{"id": id, "type": s.type, "message": s.message, "fixed": s.fix_ok} for id, s in seen],
-    }
-    Path(out).write_text(json.dumps(data), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    folder, file = folder.resolve(), temp / "tables.json"
+    if not (folder / "_tables.py").exists():
+        return Tables()
+    temp.mkdir(parents=True)
+    path = os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))
+    argv = [sys.executable, "-m", f"{folder.name}._tables", str(file)]
+    ended = run(argv, folder=temp, limit_s=limit_s, env={"PYTHONPATH": path, SINK: None, REPLAY: None})
+    if not file.exists():
+        raise LedgerError(f"the tables could not be made ({ended.reason}): {last_line(ended.output)}")
+    try:
+        return tables_of(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise LedgerError(f"{folder / '_tables.py'} wrote no tables: {error}") from None

@@ -1,4 +1,4 @@
-"""What was this measured on?  Facts about the machine, without host name, user name or path."""
+"""The facts about this machine that a record holds, without host name, user name or path."""
 
 from __future__ import annotations
 
@@ -6,65 +6,26 @@ import json
 import os
 import platform
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from compile_guide import CompileGuideError
 from compile_guide._prerequisites import mlx_fault
-from compile_guide._process import said
+from compile_guide._process import output_of
+from compile_guide.records.schema import Machine
 
 SUPPLIES = Path("/sys/class/power_supply")
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The machine that a record comes from. Memory in bytes, copy bandwidth in bytes per second (read plus written)."""
-
-    backend: str
-    """``metal``, ``cuda`` or ``cpu``: where MLX's default device computes."""
-    chip: str
-    cores: int
-    gpu: str | None
-    memory: int
-    os: str
-    arch: str
-    python: str
-    mlx: str
-    compiler: str | None
-    """First line of ``g++ --version``; only the CPU backend builds its kernels with it."""
-    power: str | None
-    """``ac`` or ``battery``, on macOS and Linux; None where it isn't known."""
-    copy_bandwidth: float
-    gpu_cores: int | None = None
-    """Cores of an Apple GPU, which chips of one name have different numbers of; None elsewhere."""
-    low_power: bool | None = None
-    """Whether macOS's low-power mode slows the machine down; None where it isn't known."""
-
-    @property
-    def id(self) -> str:
-        """Return an id of backend, chip and MLX version, such as ``metal-apple-m3-max-40-core-gpu-mlx-0-32-4``."""
-        return id_of(self.backend, self.chip, self.gpu, self.gpu_cores, self.mlx)
-
-
-def id_of(backend: str, chip: str, gpu: str | None, gpu_cores: int | None, mlx: str) -> str:
-    """Return the id of a record with these facts; a CUDA machine is named after its GPU.
-
-    Apple sells one chip with GPUs of different sizes, so the cores are part of the name where they are known.
-    """
-    cores = f"-{gpu_cores}-core-gpu" if backend == "metal" and gpu_cores else ""
-    return slug(f"{backend}-{gpu if backend == 'cuda' and gpu else chip}{cores}-mlx-{mlx}")
-
-
-def slug(text: str) -> str:
-    """Return ``text`` as an id: lower case, runs of other characters one ``-``, at most 64 characters."""
-    plain = re.sub(r"\((?:R|TM|C)\)", "", text, flags=re.IGNORECASE).lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+class MachineError(CompileGuideError):
+    """This machine can't measure: one line that says what to install or to switch on."""
 
 
 def machine() -> Machine:
     """Return the facts about this machine and measure its copy bandwidth (about a second).
 
     Raises:
-        RuntimeError: MLX is missing, too old or can't be imported.
+        MachineError: MLX is missing, too old or can't be imported.
     """
     import_mlx()
     import mlx.core as mx
@@ -83,10 +44,10 @@ def machine() -> Machine:
         python=platform.python_version(),
         mlx=vars(mx)["__version__"],
         compiler=compiler() if used == "cpu" else None,
-        power=power(said("pmset", "-g", "batt")) or supply(SUPPLIES),
+        power=power(output_of("pmset", "-g", "batt")) or supply(SUPPLIES),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
-        gpu_cores=gpu_cores(said("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
-        low_power=low_power(said("pmset", "-g")),
+        gpu_cores=gpu_cores(output_of("system_profiler", "-json", "SPDisplaysDataType")) if used == "metal" else None,
+        low_power=low_power(output_of("pmset", "-g")),
     )
 
 
@@ -94,18 +55,18 @@ def import_mlx() -> None:
     """Import MLX.
 
     Raises:
-        RuntimeError: it is missing, too old or broken; one line says which, and what to do.
+        MachineError: it is missing, too old or broken; one line says which, and what to do.
     """
     if fault := mlx_fault():
-        raise RuntimeError(fault)
+        raise MachineError(fault)
     try:
-        import mlx.core  # noqa: F401 - the caller's own import is then sure to succeed
+        import mlx.core  # noqa: F401 - the caller's own import will then succeed
     except ImportError as error:
         why = " ".join(str(error).split())
-        raise RuntimeError(f"MLX can't be imported ({why}): install mlx again, on Linux 'mlx[cpu]'") from error
+        raise MachineError(f"MLX can't be imported ({why}): install mlx again, on Linux 'mlx[cpu]'") from error
 
 
-def backend() -> str:
+def backend() -> Literal["metal", "cuda", "cpu"]:
     """Return ``metal``, ``cuda`` or ``cpu``, after MLX's default device."""
     import mlx.core as mx
 
@@ -135,15 +96,15 @@ def gpu_cores(displays: str) -> int | None:
 
 def memory() -> int:
     """Return the bytes of physical memory: from ``sysctl hw.memsize`` on macOS, from ``sysconf`` on Linux."""
-    if platform.system() == "Darwin" and (told := said("sysctl", "-n", "hw.memsize").strip()).isdigit():
-        return int(told)
+    if platform.system() == "Darwin" and (size := output_of("sysctl", "-n", "hw.memsize").strip()).isdigit():
+        return int(size)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def chip() -> str:
     """Return the processor's name: from ``sysctl`` on macOS, from ``/proc/cpuinfo`` on Linux."""
     if platform.system() == "Darwin":
-        return said("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
+        return output_of("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -155,7 +116,7 @@ def chip() -> str:
 def operating_system() -> str:
     """Return the system's name and version: "macOS 26.1", "Debian GNU/Linux 12 (bookworm)"."""
     if platform.system() == "Darwin":  # Python built for an older macOS is told 16 where sw_vers says 26
-        return f"macOS {said('sw_vers', '-productVersion').strip() or platform.mac_ver()[0]}"
+        return f"macOS {output_of('sw_vers', '-productVersion').strip() or platform.mac_ver()[0]}"
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -164,16 +125,16 @@ def operating_system() -> str:
 
 def compiler() -> str | None:
     """Return the first line of ``g++ --version``, None when there is no g++."""
-    return said("g++", "--version").partition("\n")[0].strip() or None
+    return output_of("g++", "--version").partition("\n")[0].strip() or None
 
 
-def power(batt: str) -> str | None:
+def power(batt: str) -> Literal["ac", "battery"] | None:
     """Return ``ac`` or ``battery`` from the output of macOS's ``pmset -g batt``, None when it says neither."""
     found = re.search(r"Now drawing from '(AC|Battery) Power'", batt)
-    return None if found is None else found[1].lower()
+    return None if found is None else "ac" if found[1] == "AC" else "battery"
 
 
-def supply(folder: Path) -> str | None:
+def supply(folder: Path) -> Literal["ac", "battery"] | None:
     """Return ``ac`` or ``battery`` from Linux's power supplies; None where there are none, as in a server.
 
     Each is a folder whose ``type`` is ``Mains``, ``USB``, ``Battery`` ...; all but batteries say ``online``.

@@ -1,35 +1,26 @@
-"""Measure: run every example in processes of its own, one after the other, and gather what they report into a record."""
+"""Measure the examples: run each in several processes, one after the other, and make a record of what they report."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compile_guide import __version__
-from compile_guide import _process as process
-from compile_guide.recorder.machine import Machine
-from compile_guide.recorder.measure import system_load as load
-from compile_guide.recorder.measure import thermal as heat
+from compile_guide import CompileGuideError, __version__, _process
+from compile_guide._process import last_line
+from compile_guide.recorder import system_load, thermal
 from compile_guide.recorder.worker import MARKER, NO_PLOTS
-from compile_guide.records import schema as record
-from compile_guide.timing import REPLAY, SINK, Comparison, from_dict
-
-PROCESSES = 6
-"""The fewest for a distribution-free 95 % interval between processes (see :func:`timing.median_interval`)."""
-BUDGET_S = 2.0
-HALF_WIDTH = 0.02
-LIMIT_S = 180.0
+from compile_guide.records import schema
+from compile_guide.records.schema import Entry, Machine, Record, RecordError, Settings, Tables
+from compile_guide.timing import REPLAY, SINK
 
 
-class RecorderError(RuntimeError):
-    """Nothing could be measured, in one line that says what to do."""
+class RecorderError(CompileGuideError):
+    """Nothing was measured, or it can't be kept: one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +28,20 @@ class Plan:
     """What to measure: scripts, seconds a comparison over all processes, processes an example, seconds a process may take."""
 
     examples: tuple[Path, ...]
-    budget_s: float = BUDGET_S
-    processes: int = PROCESSES
-    half_width: float = HALF_WIDTH
-    limit_s: float = LIMIT_S
-
-
-@dataclass(frozen=True)
-class Step:
-    """One process that is about to run or running: which example, which round, and the comparison finished last."""
-
-    example: str
-    round: int
-    rounds: int
-    last: str | None = None
+    budget_s: float = 2.0
+    processes: int = 6
+    """The default is the fewest for an interval between processes (see :func:`comparison.median_interval`)."""
+    half_width: float = 0.02
+    limit_s: float = 180.0
 
 
 @dataclass
-class Gathered:
+class Result:
     """What the processes of one example have reported so far."""
 
     script: Path
     temp: Path
-    runs: dict[str, Comparison] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
     rounds: int = 0
     failure: str | None = None
     others: float | None = None
@@ -72,46 +54,27 @@ class Gathered:
         """The example's name: the script's without its ending."""
         return self.script.stem
 
-    def add(self, seen: list[Comparison]) -> str | None:
+    def add(self, reported: list[Entry]) -> str | None:
         """Add one process's comparisons; return what is wrong with them, if anything."""
-        names = [c.name for c in seen]
+        names = [entry.name for entry in reported]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             return f"comparison {twice[0]!r} was made twice: give each a name of its own"
-        if self.rounds and set(names) != set(self.runs):
-            return f"made other comparisons than in the process before: {sorted(set(names) ^ set(self.runs))}"
-        for one in seen:
-            before = self.runs.get(one.name)
+        if self.rounds and set(names) != set(self.entries):
+            return f"made other comparisons than in the process before: {sorted(set(names) ^ set(self.entries))}"
+        for one in reported:
+            before = self.entries.get(one.name)
             # A later process's "too slow" beside measured runs is dropped: what was measured stays.
             runs = (*before.runs, *one.runs) if before else one.runs
             slow = None if runs else one.slow_call_s
             note = one.note or (before.note if before else "")
-            self.runs[one.name] = Comparison(one.name, runs, one.bytes_moved, slow, note)
+            self.entries[one.name] = Entry(self.name, one.name, runs, one.bytes_moved, slow, note)
         self.rounds += 1
         return None
 
-    def disturbed(self, others: float | None, throttled: bool | None) -> None:
-        """Keep in mind what went on while a process ran: the most that other programs took, and any heat."""
-        if others is not None:
-            self.others = round(max(others, self.others or 0.0), 2)
-        if throttled is not None:
-            self.throttled = throttled or bool(self.throttled)
-
-
-def find_examples(gallery: Path, names: Iterable[str] = ()) -> tuple[Path, ...]:
-    """Return the gallery's scripts in order of path, or those of the given names.
-
-    Raises:
-        RecorderError: there is no such folder or example, or two scripts have one name.
-    """
-    scripts = sorted(p for p in gallery.glob("*/*.py") if not p.name.startswith("_"))
-    if not scripts:
-        raise RecorderError(f"no examples under {gallery}: run this in the project's folder")
-    known = {script.stem: script for script in scripts}
-    if len(known) < len(scripts):
-        raise RecorderError("two examples have one file name: a record tells examples apart by it")
-    if unknown := sorted(set(names) - set(known)):
-        raise RecorderError(f"no example {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(scripts)
+    def note_disturbance(self, others: float | None, throttled: bool | None) -> None:
+        """Keep what went on while a process ran: the most that other programs took, and any heat."""
+        self.others = self.others if others is None else round(max(others, self.others or 0.0), 2)
+        self.throttled = self.throttled if throttled is None else throttled or bool(self.throttled)
 
 
 def machine_facts(folder: Path, backend: str | None = None) -> Machine:
@@ -123,74 +86,67 @@ def machine_facts(folder: Path, backend: str | None = None) -> Machine:
     """
     argv = [sys.executable, "-m", "compile_guide", "machine", "--json", "--check"]
     env = {SINK: None, REPLAY: None, **_gpu_caches(folder / "tmp")}
-    ended = process.run(argv, folder=folder, limit_s=LIMIT_S, env=env, temp=folder / "tmp")
+    ended = _process.run(argv, folder=folder, limit_s=Plan.limit_s, env=env, temp=folder / "tmp")
     if ended.returncode:
         raise RecorderError(last_line(ended.output) or f"can't look at this machine: {ended.reason}")
-    found = Machine(**json.loads(last_line(ended.output)))
-    if backend not in (None, found.backend):
+    machine = schema.machine_of(json.loads(last_line(ended.output)))
+    if backend not in (None, machine.backend):
         raise RecorderError(
-            f"{backend} was asked for, but MLX {found.mlx} computes on {found.backend} here: is the GPU there, its driver"
-            f" running, and MLX built for it?  --backend {found.backend} measures what is there"
+            f"{backend} was asked for, but MLX {machine.mlx} computes on {machine.backend} here: is the GPU there, its"
+            f" driver running, and MLX built for it?  --backend {machine.backend} measures what is there"
         )
-    return found
+    return machine
 
 
-def last_line(output: str) -> str:
-    """Return the last line that isn't blank, without "python: error:" or "compile_guide:" before it."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    return re.sub(r"^(\S+: error|compile_guide): ", "", lines[-1]) if lines else ""
-
-
-def measure(plan: Plan, machine: Machine, folder: Path, show: Callable[[Step], None]) -> list[Gathered]:
-    """Run all examples round by round, so that an interval between processes also covers the machine's slow moods.
+def measure(
+    plan: Plan, machine: Machine, folder: Path, show: Callable[[str], None], taken: Mapping[str, str] | None = None
+) -> list[Result]:
+    """Run all examples, round by round, so that an interval between processes also covers slow drifts of the machine.
 
     An example that fails in one round isn't run again; the others go on. Each starts with the one kernel that
     :func:`machine_facts` left in ``folder``: every process checks that compiling works, and none should build for it.
+    ``taken`` are names of comparisons that other examples have, by name.
     """
-    all_of_them = [Gathered(script, folder / script.stem / "tmp") for script in plan.examples]
-    for gathered in all_of_them:
-        shutil.copytree(folder / "tmp", gathered.temp)
+    owners = dict(taken or {})
+    results = [Result(script, folder / script.stem / "tmp") for script in plan.examples]
+    for result in results:
+        shutil.copytree(folder / "tmp", result.temp)
     for number in range(plan.processes):
-        for gathered in all_of_them:
-            if gathered.failure is None:
-                gathered.failure = _one_process(plan, machine, gathered, folder, number, show)
-    return all_of_them
+        for result in results:
+            if result.failure is None:
+                try:
+                    result.failure = _one_process(plan, machine, result, folder, number, show)
+                except (OSError, RecordError) as error:
+                    result.failure = f"not measured: {error}"
+            for name in result.entries:
+                if (owner := owners.setdefault(name, result.name)) != result.name:
+                    result.failure = f"comparison {name!r} stands in {owner} too: give each a name of its own"
+    return results
 
 
 def _one_process(
-    plan: Plan, machine: Machine, gathered: Gathered, folder: Path, number: int, show: Callable[[Step], None]
+    plan: Plan, machine: Machine, result: Result, folder: Path, number: int, show: Callable[[str], None]
 ) -> str | None:
     """Run one process of one example and add what it reports; return why it failed, if it did."""
-    place = folder / gathered.name / str(number)
+    place = folder / result.name / str(number)
     place.mkdir(parents=True)
     sink = place / "sink.jsonl"
-    sink.write_text(json.dumps(_settings(plan, machine, gathered, number)) + "\n", encoding="utf-8")
-    argv = [sys.executable, "-m", "compile_guide.recorder.worker", str(gathered.script.resolve()), str(sink)]
+    sink.write_text(json.dumps(_settings(plan, machine, result, number)) + "\n", encoding="utf-8")
+    argv = [sys.executable, "-m", "compile_guide.recorder.worker", str(result.script.resolve()), str(sink)]
     argv += [NO_PLOTS] * (number > 0)  # the first process has shown that the script can draw its plots
 
-    def tick() -> None:
-        lines = [line for line in sink.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if "name" in line]
-        last = re.search(r'"name": "([^"]+)"', lines[-1]) if lines else None
-        show(Step(gathered.name, number + 1, plan.processes, last[1] if last else None))
-
-    show(Step(gathered.name, number + 1, plan.processes))
-    before, cool = load.look(), heat.feel(gpu=machine.backend == "cuda")
-    ended = process.run(
-        argv,
-        folder=place,
-        limit_s=plan.limit_s,
-        env={SINK: str(sink), REPLAY: None, **_gpu_caches(gathered.temp)},
-        temp=gathered.temp,
-        tick=tick,
-    )
-    others = load.others(before, load.look())
-    gathered.disturbed(others, heat.grew_hot(cool, heat.feel(gpu=machine.backend == "cuda")))
+    show(f"{result.name} (round {number + 1} of {plan.processes})")
+    load, heat = system_load.snapshot(), thermal.snapshot(gpu=machine.backend == "cuda")
+    env = {SINK: str(sink), REPLAY: None, **_gpu_caches(result.temp)}
+    ended = _process.run(argv, folder=place, limit_s=plan.limit_s, env=env, temp=result.temp)
+    others = system_load.others_between(load, system_load.snapshot())
+    result.note_disturbance(others, thermal.throttled(heat, thermal.snapshot(gpu=machine.backend == "cuda")))
     if ended.timed_out or ended.returncode:
-        return f"{ended.reason}: {last_line(ended.output)}" if last_line(ended.output) else ended.reason
-    lines = [json.loads(line) for line in sink.read_text(encoding="utf-8").splitlines()[1:]]
-    if not lines or lines[-1] != MARKER:
+        return ": ".join(filter(None, [ended.reason, last_line(ended.output)]))
+    lines = schema.read(sink).decode("utf-8", "replace").splitlines()[1:]
+    if not lines or lines[-1] != json.dumps(MARKER):
         return "ended before its last line, with status 0"
-    return gathered.add([from_dict(line) for line in lines[:-1]])
+    return result.add([schema.entry_of(result.name, line) for line in lines[:-1]])
 
 
 def _gpu_caches(temp: Path) -> dict[str, str | None]:
@@ -198,59 +154,50 @@ def _gpu_caches(temp: Path) -> dict[str, str | None]:
     return {"CUDA_CACHE_PATH": str(temp / "nv"), "MLX_PTX_CACHE_DIR": str(temp / "ptx")}
 
 
-def _settings(plan: Plan, machine: Machine, gathered: Gathered, number: int) -> dict[str, object]:
-    # macOS keeps Metal's compiled kernels where no environment variable reaches, so there nobody knows.
+def _settings(plan: Plan, machine: Machine, result: Result, number: int) -> dict[str, object]:
+    # macOS keeps Metal's compiled kernels where no environment variable reaches, so there the cache's state is unknown.
     first = "unknown" if machine.backend == "metal" else "empty"
-    slow = {name: c.slow_call_s for name, c in gathered.runs.items() if c.slow_call_s is not None}
+    slow = {name: entry.slow_call_s for name, entry in result.entries.items() if entry.slow_call_s is not None}
     share, cache = plan.budget_s / plan.processes, "warm" if number else first
-    # Only the first process runs its script to the end: what stands after the last comparison has been tried then.
-    already = {"cache": cache, "slow": slow, "comparisons": len(gathered.runs)}
+    # Only the first process runs its script to the end, and tries what stands after the last comparison.
+    already = {"cache": cache, "slow": slow, "comparisons": len(result.entries)}
     return {"budget_s": share, "half_width": plan.half_width, **already}
 
 
 def build_record(
-    plan: Plan,
-    machine: Machine,
-    gathered: list[Gathered],
-    before: record.Record | None,
-) -> record.Record:
-    """Make the record of what was measured; what wasn't measured again is kept from ``before``.
+    plan: Plan, machine: Machine, results: list[Result], before: Record | None, existing: frozenset[str]
+) -> Record:
+    """Make the record of what was measured, and keep from ``before`` what was not measured again.
 
-    Raises:
-        RecorderError: two examples use one comparison name.
+    Args:
+        plan: how it was measured.
+        machine: where.
+        results: what was reported; examples that failed are left out.
+        before: the record of the same machine so far.
+        existing: the names of all examples. Where all were measured, the others' comparisons aren't kept.
     """
+    measured = [result for result in results if result.failure is None]
     entries = [
-        record.Entry(g.name, c.name, *(_runs(c), c.bytes_moved, c.slow_call_s, c.note, g.others, g.throttled))
-        for g in gathered
-        if g.failure is None
-        for c in g.runs.values()
+        Entry(r.name, e.name, e.runs, e.bytes_moved, e.slow_call_s, e.note, r.others, r.throttled)
+        for r in measured
+        for e in r.entries.values()
     ]
-    measured = {g.name for g in gathered}
-    kept = [entry for entry in (before.comparisons if before else ()) if entry.example not in measured]
-    names: dict[str, str] = {}
-    for entry in (*entries, *kept):
-        if names.setdefault(entry.name, entry.example) != entry.example:
-            raise RecorderError(f"comparison {entry.name!r} stands in both {names[entry.name]} and {entry.example}")
-    return record.Record(
-        schema=record.SCHEMA,
+    examples, names = {result.name for result in measured}, {entry.name for entry in entries}
+    partial = existing - {result.name for result in results}
+    kept = [
+        entry
+        for entry in (before.comparisons if before else ())
+        if entry.example not in examples and entry.name not in names and (partial or entry.example in existing)
+    ]
+    return Record(
+        schema=schema.SCHEMA,
         id=machine.id,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         guide=__version__,
-        machine=record.machine_of(machine),
+        machine=machine,
         # Settings speak of the whole record: a few examples measured in another way don't change them.
-        settings=before.settings
-        if before and kept
-        else record.Settings(plan.budget_s, plan.processes, plan.half_width),
+        settings=before.settings if before and kept else Settings(plan.budget_s, plan.processes, plan.half_width),
         comparisons=tuple(sorted((*entries, *kept), key=lambda entry: (entry.example, entry.name))),
         claims=before.claims if before else (),
-        tables=before.tables if before else record.Tables(),
+        tables=before.tables if before else Tables(),
     )
-
-
-def _runs(comparison: Comparison) -> tuple[record.Run, ...]:
-    return tuple(record.Run(**asdict(run)) for run in comparison.runs)
-
-
-def private_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a temp folder of our own for all that one recording writes."""
-    return tempfile.TemporaryDirectory(prefix="compile-guide-")

@@ -1,4 +1,4 @@
-"""Show how far a recording is: example, round, the comparison finished last, time spent and an estimate."""
+"""Show how far a recording is: example, round, time spent and an estimate of what is left."""
 
 from __future__ import annotations
 
@@ -8,34 +8,26 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from compile_guide.recorder.measure import Step
-
 
 class Display:
-    """A bar on a terminal; elsewhere one line for each process, so that a log stays readable."""
+    """A bar on a terminal; elsewhere a line for each item that begins, so that a log stays readable."""
 
     def __init__(self, console: Console, total: int, what: str) -> None:
         self.console, self.total, self.what, self.begun = console, total, what, 0
         # Twice a second: the display runs beside the measurement and must not disturb it.
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), TextColumn("left about"), TimeRemainingColumn(),
             console=console, refresh_per_second=2, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task(what, total=total)
-        self.current: tuple[str, int] | None = None
 
-    def step(self, step: Step) -> None:
-        """Show a process that begins or goes on."""
-        last = f" · {step.last}" if step.last else ""
-        self.bar.update(self.task, description=f"{step.example}{last} (round {step.round} of {step.rounds})")
-        if self.current == (step.example, step.round):
-            return
-        self.current = (step.example, step.round)
-        self.bar.update(self.task, completed=self.begun)
+    def begin(self, words: str) -> None:
+        """Show that one item of many begins."""
+        self.bar.update(self.task, completed=self.begun, description=words)
         self.begun += 1
         if not self.console.is_terminal:
-            self.console.print(f"[{self.begun}/{self.total}] {step.example}, round {step.round} of {step.rounds}")
+            self.console.print(f"[{self.begun}/{self.total}] {words}", markup=False)
 
     def done(self, name: str) -> None:
         """Show that one item of many is done."""

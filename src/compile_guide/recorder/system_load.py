@@ -1,4 +1,4 @@
-"""How busy other programs kept the machine while something of ours ran: a number to put beside a measurement."""
+"""How many processors other programs keep busy while something of ours runs: a number to put beside a measurement."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compile_guide._process import said
-
-BUSY = 0.25
-"""Processors' worth of other programs from which on a measurement is flagged; an idle desktop stays below it."""
-
+from compile_guide._process import output_of
 
 PS = ("ps", "-A", "-o", "pid=", "-o", "time=", "-o", "comm=")
 OURS = "MTLCompilerService"
-"""macOS's process that builds Metal's kernels for other programs: what it does is our doing."""
+"""macOS's process that builds Metal's kernels for other programs: its work counts as ours."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +26,21 @@ class Snapshot:
     clock: float
 
 
-def look() -> Snapshot | None:
-    """Take a snapshot; None where the system doesn't say. It costs under a millisecond on Linux, tens on macOS."""
-    spent = linux(_text("/proc/stat")) if sys.platform == "linux" else listed(said(*PS))
+def snapshot() -> Snapshot | None:
+    """Return a snapshot; None where the system doesn't say. It costs under a millisecond on Linux, tens on macOS."""
+    linux = sys.platform == "linux"
+    spent = read_linux(Path("/proc/stat").read_text(encoding="ascii")) if linux else read_ps(output_of(*PS))
     if not spent:
         return None
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Snapshot(spent, sum(u.ru_utime + u.ru_stime for u in used), time.monotonic())
 
 
-def others(before: Snapshot | None, after: Snapshot | None) -> float | None:
+def others_between(before: Snapshot | None, after: Snapshot | None) -> float | None:
     """Return how many processors other programs kept busy between two snapshots, on average; None if unknown.
 
     Processes of ours must have ended and been waited for in between. On macOS, where processes are listed one by one,
-    ours are then gone from the list, and so is what a foreign process used that ended: that is a lower bound.
+    foreign ones that ended meanwhile are missing from the list as well: that is a lower bound.
     """
     if before is None or after is None or after.clock <= before.clock:
         return None
@@ -55,11 +52,11 @@ def others(before: Snapshot | None, after: Snapshot | None) -> float | None:
     return max(0.0, spent / (after.clock - before.clock))
 
 
-def linux(stat: str) -> dict[int, float]:
+def read_linux(stat: str) -> dict[int, float]:
     """Return the seconds for which processors weren't idle, under 0, from ``/proc/stat``; empty if it has none.
 
-    The first line counts ticks: user, nice, system, idle, iowait, irq, softirq, steal. Stolen time is somebody else's
-    too: another guest of the same host. Source: manual page proc_stat(5).
+    The first line counts ticks: user, nice, system, idle, iowait, irq, softirq, steal. Stolen time counts too: another
+    guest of the same host used it. Source: manual page proc_stat(5).
     """
     found = re.match(r"cpu((?: +\d+){8})", stat)
     if found is None:
@@ -68,19 +65,12 @@ def linux(stat: str) -> dict[int, float]:
     return {0: (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")}
 
 
-def listed(ps: str) -> dict[int, float]:
+def read_ps(listing: str) -> dict[int, float]:
     """Return processor seconds by process id from :data:`PS`: lines such as ``  312   1:02.50 /usr/sbin/syslogd``."""
     form = r"^\s*(\d+)\s+(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)(?:[ \t]+(.*?))?\s*$"
-    rows = re.findall(form, ps, re.MULTILINE)
+    rows = re.findall(form, listing, re.MULTILINE)
     return {
         int(pid): int(days or 0) * 86_400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
         for pid, days, hours, minutes, seconds, command in rows
         if command.rpartition("/")[2] != OURS
     }
-
-
-def _text(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

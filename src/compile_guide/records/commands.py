@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compile_guide import _files as saving
-from compile_guide.recorder.measure import measure as recorder
-from compile_guide.records import agreement, export
-from compile_guide.records import diff as report
-from compile_guide.records import git as revisions
-from compile_guide.records import validate as checking
+from compile_guide._files import write_atomically
+from compile_guide.examples import find_examples
+from compile_guide.formatting import format_percent
+from compile_guide.records.diff import Row, as_markdown, as_text, rows
+from compile_guide.records.export import FORMATS
+from compile_guide.records.git import read_record
 from compile_guide.records.schema import RecordError
+from compile_guide.records.validate import check_file
 
 
 def add_commands(commands: Any) -> None:
@@ -23,11 +24,13 @@ def add_commands(commands: Any) -> None:
         one.add_argument(letter, metavar=letter.upper(), help=what)
     one.add_argument("--markdown", action="store_true", help="print what changed as Markdown, for a pull request")
     one.add_argument("--fail-if-slower", type=_share, metavar="SHARE", help="exit status 1 if B is slower than A "
-                     "beyond the intervals and by more than this, such as 5%%")  # fmt: skip
+                     "beyond the intervals and by more than this, such as 5%%, or lacks a comparison of A")  # fmt: skip
+    one.add_argument("--allow-missing", action="store_true", help="don't fail for comparisons of A that B lacks, or "
+                     "that are too slow to compare there or have no interval")  # fmt: skip
     one.set_defaults(command=compare_records)
     two = commands.add_parser("export", help="write a record in another tool's format")
     two.add_argument("record", metavar="RECORD", help="docs/records/ID.json, or FILE@REVISION")
-    two.add_argument("--format", choices=export.FORMATS, required=True, help="what to write")
+    two.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     two.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default: standard output)")
     two.set_defaults(command=export_record)
     three = commands.add_parser("check-record", help="check a record: its form, and whether it can be true")
@@ -47,43 +50,44 @@ def _share(text: str) -> float:
 
 
 def compare_records(options: argparse.Namespace) -> int:
-    """Print two records side by side and say what moved; with ``--fail-if-slower`` the exit status says it too."""
-    a, b = revisions.read(options.a), revisions.read(options.b)
-    found = report.rows(a, b)
-    if options.markdown:
-        print(report.as_markdown(a, b, found, agreement.as_lines(found, "- ", report.code)))
-    else:
-        print(*report.heading(a, b), report.as_table(found), "", *agreement.as_lines(found), sep="\n")
-    return 0 if options.fail_if_slower is None else _judge(found, options.fail_if_slower)
+    """Print two records side by side and what changed; with ``--fail-if-slower`` the exit status says it too."""
+    a, b = read_record(options.a), read_record(options.b)
+    found = rows(a, b)
+    print((as_markdown if options.markdown else as_text)(a, b, found))
+    return 0 if options.fail_if_slower is None else _judge(found, options.fail_if_slower, options.allow_missing)
 
 
-def _judge(found: list[report.Row], share: float) -> int:
-    """Say on standard error which comparisons are slower by more than the share; nothing to judge is an error too."""
+def _judge(found: list[Row], share: float, allow_missing: bool) -> int:
+    """Print which comparisons are slower by more than the share, and which can't be judged in B; return 1 for either."""
     decided = [row for row in found if row.decided]
     if not decided:
-        raise RecordError("no comparison has an interval in both records, so nobody can say what is slower")
+        raise RecordError("no comparison has an interval in both records, so nothing can be called slower")
     what = "candidate's time" if decided[0].same_chip else "speed-up"
     slower = [row for row in decided if row.slowdown > share]
-    for row in slower:
-        print(f"slower: {row.name}, by {row.slowdown:.1%} ({what})", file=sys.stderr)
+    lost = [row for row in found if row.lost]
+    lines = [f"slower: {row.name}, by {format_percent(row.slowdown)} ({what})" for row in slower]
+    lines += [f"not compared: {row.name}, {row.lost}" for row in lost]
     rest = f"; {len(found) - len(decided)} could not be decided" if len(decided) < len(found) else ""
-    summary = f"{len(slower)} of {len(decided)} comparisons slower by more than {share * 100:g} %{rest}"
-    print(summary, file=sys.stderr)
-    return 1 if slower else 0
+    lines += [f"{len(slower)} of {len(decided)} comparisons slower by more than {format_percent(share)}{rest}"]
+    print(*lines, sep="\n", file=sys.stderr)
+    return 1 if slower or (lost and not allow_missing) else 0
 
 
 def export_record(options: argparse.Namespace) -> int:
     """Write the record in the format asked for, to a file (all of it or nothing) or to standard output."""
-    record = revisions.read(options.record)
-    text = export.FORMATS[options.format](record)
-    left = [entry.name for entry in record.comparisons if not entry.runs]
-    if left:
-        print(f"left out, because a call was too slow to compare: {', '.join(left)}", file=sys.stderr)
+    record = read_record(options.record)
+    text = FORMATS[options.format](record)
+    slow = [entry.name for entry in record.comparisons if not entry.runs]
+    if slow:
+        print(f"left out, because a call was too slow to compare: {', '.join(slow)}", file=sys.stderr)
     if options.output is None:
         print(text, end="")
         return 0
+    for file in map(Path, (options.record, options.record.rpartition("@")[0])):
+        if options.output.exists() and file.is_file() and file.samefile(options.output):
+            raise RecordError(f"{options.output} is the record itself: name another file")
     try:
-        saving.save(text.encode(), options.output)
+        write_atomically(text.encode(), options.output)
     except OSError as error:
         raise RecordError(f"can't write {options.output}: {error.strerror}") from error
     return 0
@@ -91,10 +95,10 @@ def export_record(options: argparse.Namespace) -> int:
 
 def check_records(options: argparse.Namespace) -> int:
     """Print a line for each fault of each file; return 1 if there is any."""
-    examples = {script.stem for script in recorder.find_examples(options.gallery)}
+    examples = {script.stem for script in find_examples(options.gallery)}
     faults = 0
     for path in options.file:
-        record, found = checking.check_file(path, examples)
+        record, found = check_file(path, examples)
         for finding in found:
             print(f"{path.name}: {finding}" if finding.where != path.name else finding)
         if record is not None and not found:

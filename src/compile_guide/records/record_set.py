@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from compile_guide.records.schema import Record, RecordError, load
+from compile_guide.records.schema import Record, RecordError, parse, read
 
 NOT_YET = ".unmeasured"
-"""File in the folder of generated examples: names of comparisons that they asked for, and no record had."""
+"""File in a folder of generated examples: names of comparisons that they asked for, and no record had."""
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Every record of a folder by id, what is wrong with files that are none, and the record shown."""
+class RecordSet:
+    """Every record of a folder, what is wrong with files that are none, and the record shown."""
 
     files: tuple[Path, ...]
     records: tuple[Record, ...]
     broken: tuple[str, ...]
     shown: Record | None
+    accepted: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """The bytes that each record was read from, by its id."""
 
     @property
     def shown_file(self) -> Path | None:
         """The file of the record shown."""
         return next((f for f in self.files if self.shown and f.stem == self.shown.id), None)
 
-    def unmeasured(self, name: str, generated: Path) -> bool:
-        """Whether the record shown lacks this comparison because its example was never recorded there.
+    def unmeasured(self, name: str, generated: Sequence[Path]) -> bool:
+        """Return whether the record shown lacks this comparison because its example was never recorded there.
 
-        Whose it is, the other records know; where none does, the examples asked for it when they were rendered.
+        The other records know whose comparison it is. Where none does, the examples noted in the ``generated`` folders
+        that they asked for it.
         """
         if self.shown is None:
             return False
         owners = {entry.example for one in self.records if (entry := one.by_name.get(name))}
         if owners:
             return not owners & {entry.example for entry in self.shown.comparisons}
-        asked = generated / NOT_YET
-        return asked.exists() and name in asked.read_text(encoding="utf-8").split()
+        notes = [folder / NOT_YET for folder in generated]
+        return any(note.exists() and name in note.read_text(encoding="utf-8").split() for note in notes)
 
 
-def shelf(folder: Path, wanted: str = "") -> Shelf:
-    """Read a folder's records; ``wanted`` is the id of the one to show, empty for the only or the newest one.
+def read_folder(folder: Path, wanted: str = "") -> RecordSet:
+    """Return the records of a folder; ``wanted`` is the id of the one to show, empty for the only or the newest one.
 
     Raises:
         RecordError: there is no record of that id.
@@ -58,19 +62,23 @@ def _changed(file: Path) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(files: tuple[Path, ...], _times: tuple[int, ...], wanted: str) -> Shelf:
-    records, broken = [], []
+def _read(files: tuple[Path, ...], _times: tuple[int, ...], wanted: str) -> RecordSet:
+    records: list[Record] = []
+    broken: list[str] = []
+    accepted: dict[str, bytes] = {}
     for file in files:
         try:
-            record = load(file)
+            raw = read(file)
+            record = parse(raw, file.name)
         except RecordError as error:
             broken.append(str(error))
             continue
         if record.id == file.stem:
             records.append(record)
+            accepted[record.id] = raw
         else:
             broken.append(f"{file.name}: holds the record {record.id}; name the file after it")
-    return Shelf(files, tuple(records), tuple(broken), _choose(records, broken, wanted))
+    return RecordSet(files, tuple(records), tuple(broken), _choose(records, broken, wanted), accepted)
 
 
 def _choose(records: list[Record], broken: list[str], wanted: str) -> Record | None:

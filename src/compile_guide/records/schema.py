@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import stat
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from compile_guide import _files as saving
-from compile_guide.recorder.machine import Machine as MachineFacts
-from compile_guide.timing import MAX_PAIRS, Comparison, from_dict
+from compile_guide import CompileGuideError
+from compile_guide._files import write_atomically
+from compile_guide.comparison import Comparison, Run
+from compile_guide.timing import MAX_PAIRS
 
 SCHEMA = 1
 MAX_BYTES = 4_000_000
@@ -34,23 +37,26 @@ _PLAIN = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 Text = Annotated[str, Meta(max_length=300, pattern=_PLAIN)]
 LongText = Annotated[str, Meta(max_length=4000, pattern=_PLAIN)]
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
-Seconds = Annotated[float, Meta(gt=0, lt=1e6)]
+# With these bounds, what is computed from a record is finite: ratios, rates, break-even, and all that is printed.
+Seconds = Annotated[float, Meta(ge=1e-9, le=1e6)]
 Bytes = Annotated[int, Meta(ge=0, lt=2**50)]
-Rate = Annotated[float, Meta(gt=0, lt=1e15)]
+Rate = Annotated[float, Meta(ge=1, le=1e15)]
+Calls = Annotated[int, Meta(ge=1, lt=2**40)]
+Count = Annotated[int, Meta(ge=1, le=65536)]
 Samples = Annotated[tuple[Seconds, ...], Meta(min_length=1, max_length=MAX_PAIRS)]
-Backend = Literal["metal", "cuda", "cpu"]
 
 
-class RecordError(ValueError):
+class RecordError(CompileGuideError, ValueError):
     """A file that isn't a record, in one line that names the file, the field, and what is wrong."""
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
-    """Facts about the machine; the fields of :class:`compile_guide.recorder.machine.Machine`, checked."""
+    """The machine that a record comes from, without host name, user name or path."""
 
-    backend: Backend
+    backend: Literal["metal", "cuda", "cpu"]
+    """Where MLX's default device computes."""
     chip: Text
-    cores: Annotated[int, Meta(ge=1, le=65536)]
+    cores: Count
     gpu: Text | None
     memory: Bytes
     os: Text
@@ -58,10 +64,41 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     python: Text
     mlx: Text
     compiler: Text | None
+    """First line of ``g++ --version``; only the CPU backend builds its kernels with it."""
     power: Literal["ac", "battery"] | None
+    """On macOS and Linux; None where it isn't known."""
     copy_bandwidth: Rate
-    gpu_cores: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    """Bytes per second, read plus written, of a large copy."""
+    gpu_cores: Count | None = None
+    """Cores of an Apple GPU: chips of one name have different numbers of them. None elsewhere."""
     low_power: bool | None = None
+    """Whether macOS's low-power mode slows the machine down; None where it isn't known."""
+
+    @property
+    def id(self) -> str:
+        """Return an id of backend, chip and MLX version, such as ``metal-apple-m3-max-40-core-gpu-mlx-0-32-4``.
+
+        A CUDA machine is named after its GPU. On Metal the number of the GPU's cores is part of it where it is known.
+        """
+        cores = f"-{self.gpu_cores}-core-gpu" if self.backend == "metal" and self.gpu_cores else ""
+        processor = self.gpu if self.backend == "cuda" and self.gpu else self.chip
+        return slug(f"{self.backend}-{processor}{cores}-mlx-{self.mlx}")
+
+    def differences(self, other: Machine) -> str:
+        """Return what tells this machine from another one, such as "cores: 96 and 2"; empty if they can be the same.
+
+        Of the memory a fiftieth may differ: how much of it the system keeps to itself changes with its updates.
+        """
+        names = ["backend", "chip", "cores", "gpu", "gpu_cores", "os", "arch", "mlx"]
+        names += ["memory"] if abs(self.memory - other.memory) * 50 > self.memory else []
+        facts = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        return ", ".join(f"{name}: {ours} and {theirs}" for name, (ours, theirs) in facts.items() if ours != theirs)
+
+
+def slug(text: str) -> str:
+    """Return ``text`` as an id: lower case, runs of other characters one ``-``, at most 64 characters."""
+    plain = re.sub(r"\((?:R|TM|C)\)", "", text, flags=re.IGNORECASE).lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,22 +106,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     budget_s: Seconds
     processes: Annotated[int, Meta(ge=1, le=MAX_PROCESSES)]
-    half_width: Annotated[float, Meta(gt=0, lt=1)]
+    half_width: Annotated[float, Meta(ge=1e-6, lt=1)]
 
 
-class Run(Struct, frozen=True, forbid_unknown_fields=True):
-    """One process; the fields of :class:`compile_guide.timing.Run`, checked. The two sample lists pair up."""
+@dataclass(frozen=True, repr=False)
+class CheckedRun(Run):
+    """A run as a record may hold it: every field is there and within bounds, and the two lists of samples pair up."""
 
     baseline_s: Samples
     candidate_s: Samples
     first_baseline_s: Seconds
     first_candidate_s: Seconds
-    cache: Literal["empty", "warm", "unknown"]
-    baseline_calls: Annotated[int, Meta(ge=1, lt=2**40)]
-    candidate_calls: Annotated[int, Meta(ge=1, lt=2**40)]
-    baseline_peak: Bytes
-    candidate_peak: Bytes
-    copy_bandwidth: Rate | None
+    cache: Literal["empty", "warm", "unknown"] = field()
+    baseline_calls: Calls = field()
+    candidate_calls: Calls = field()
+    baseline_peak: Bytes = field()
+    candidate_peak: Bytes = field()
+    copy_bandwidth: Rate | None = field()
     built: Annotated[int, Meta(ge=0, lt=2**20)] | None = None
 
     def __post_init__(self) -> None:
@@ -93,31 +131,32 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("baseline_s and candidate_s differ in length")
 
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare.
-
-    ``others`` says how many processors other programs kept busy meanwhile, on average in the worst of its processes;
-    ``throttled`` whether the machine slowed itself down for heat during one of them.
-    """
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+    """One comparison and the example that it stands in; either runs, or the seconds of a call too slow to compare."""
 
     example: Id
     name: Id
-    runs: Annotated[tuple[Run, ...], Meta(max_length=MAX_PROCESSES)]
+    runs: Annotated[tuple[CheckedRun, ...], Meta(max_length=MAX_PROCESSES)]
     bytes_moved: Bytes | None
     slow_call_s: Seconds | None
     note: Text
     others: Annotated[float, Meta(ge=0, le=65536)] | None = None
+    """Processors that other programs kept busy meanwhile, on average in the worst of its processes."""
     throttled: bool | None = None
+    """Whether the machine slowed itself down for heat during one of its processes."""
 
     def __post_init__(self) -> None:
         """Refuse an entry that has both runs and a slow call, or neither."""
         if bool(self.runs) == (self.slow_call_s is not None):
             raise ValueError("an entry has either runs or slow_call_s")
 
-    @functools.lru_cache(maxsize=1024)  # noqa: B019 - pages ask for one entry many times on end; entries outlive the cache
     def comparison(self) -> Comparison:
-        """Return the comparison with its statistics."""
-        return from_dict(msgspec.to_builtins(self))
+        """Return the comparison with its statistics, the same object at each call."""
+        return self._comparison
+
+    @functools.cached_property
+    def _comparison(self) -> Comparison:
+        return Comparison(self.name, self.runs, self.bytes_moved, self.slow_call_s, self.note)
 
 
 class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,37 +243,69 @@ def with_claims(old: Record, claims: tuple[Verdict, ...], tables: Tables) -> Rec
 
 
 def tables_of(data: object) -> Tables:
-    """Check what a process observed; ValueError when it isn't in the tables' form."""
+    """Return the tables that a process observed. Raises ValueError when the data isn't in their form."""
     return msgspec.convert(data, Tables)
 
 
-def machine_of(facts: MachineFacts) -> Machine:
-    """Return measured facts about a machine in their checked form."""
-    return msgspec.convert(facts, Machine, from_attributes=True)
+def entry_of(example: str, line: str) -> Entry:
+    """Return the comparison that a process of an example reported as a line of JSON.
+
+    Raises:
+        RecordError: it is no comparison of one process, or a number is out of the bounds of a record.
+    """
+    try:
+        data = json.loads(line, object_pairs_hook=_checked_object, parse_constant=_constant)
+        entry = msgspec.convert({"example": example, **data}, Entry)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RecordError(f"it reported something else than a comparison: {error}") from None
+    if len(entry.runs) > 1:
+        raise RecordError(f"it reported {len(entry.runs)} processes as one")
+    return entry
+
+
+def machine_of(data: object) -> Machine:
+    """Return the machine with these facts. Raises RecordError when they aren't what a record may hold."""
+    try:
+        return msgspec.convert(data, Machine)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"the facts about this machine fit no record: {error}") from None
 
 
 def load(path: Path) -> Record:
-    """Read a record, at most 4 MB of it.
+    """Return the record in a file.
 
     Raises:
         RecordError: the file is missing, too large, not JSON, of another schema, or a field is wrong; one line says which.
     """
+    return parse(read(path), path.name)
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of a regular file of at most 4 MB.
+
+    Raises:
+        RecordError: the file is missing, no regular file, or larger.
+    """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise RecordError(f"{path.name}: is no ordinary file")
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe isn't waited for
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise RecordError(f"{path.name}: is no ordinary file")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                raw = file.read(MAX_BYTES + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise RecordError(f"{path.name}: can't be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:
         raise RecordError(f"{path.name}: larger than 4 MB; no machine's record is")
-    return parse(raw, path.name)
+    return raw
 
 
 def parse(raw: bytes, name: str = "record") -> Record:
     """Build a record from JSON bytes; ``name`` stands in front of an error. Raises RecordError."""
     try:
-        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_constant)
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_checked_object, parse_constant=_constant)
         if isinstance(data, dict) and type(data.get("schema")) is int and data["schema"] != SCHEMA:
             raise RecordError(f"schema {data['schema']} isn't {SCHEMA}: record again with this guide's version")
         return msgspec.convert(data, Record)
@@ -252,15 +323,19 @@ def parse(raw: bytes, name: str = "record") -> Record:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a record; its patterns are Python's."""
-    return msgspec.json.schema(Record)
+    schema = msgspec.json.schema(Record)
+    schema["$defs"]["CheckedRun"]["additionalProperties"] = False
+    return schema
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Python's json keeps the last of two equal keys; a record has none."""
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; refuse what neither json nor msgspec does: a field twice, an unknown field in a run."""
     found = dict(pairs)
     if len(found) != len(pairs):
         key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise RecordError(f"field {key!r} stands there twice")
+    if "baseline_s" in found and (unknown := sorted(found.keys() - CheckedRun.__dataclass_fields__.keys())):
+        raise RecordError(f"a run contains the unknown field {unknown[0]!r}")
     return found
 
 
@@ -280,16 +355,21 @@ def dump(record: Record) -> bytes:
 
 
 def _lines(key: str, items: list[Any]) -> str:
-    """A list as JSON, one item a line."""
+    """Return a list as JSON, one item a line."""
     rows = ",\n".join("  " + json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
     return f' "{key}": [\n{rows}\n ]' if items else f' "{key}": []'
 
 
 def save(record: Record, path: Path) -> None:
-    """Write the record in one step. Raises RecordError."""
+    """Write the record in one step; the folder is made if it is missing.
+
+    Raises:
+        RecordError: the file would not be read back.
+        OSError: it can't be written.
+    """
     raw = dump(record)
     parse(raw, path.name)
     if len(raw) > MAX_BYTES:
         raise RecordError(f"{path.name}: would be larger than 4 MB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    saving.save(raw, path)
+    write_atomically(raw, path)

@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 
-from compile_guide.records.record_set import Shelf
-from compile_guide.records.schema import Entry, Record
-from compile_guide.sphinxext.charts import Row, chart
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, machine_name, switch
+from compile_guide.comparison import Comparison
+from compile_guide.formatting import NOTHING, UNMEASURED, format_count, format_percent
+from compile_guide.records.record_set import RecordSet
+from compile_guide.records.schema import Record
+from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, machine_tabs
 from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, folded, page_link, paragraph, place_link, table, text, warn
+from compile_guide.sphinxext.nodes import Cell, folded, page_link, paragraph, table, text, warn
 from compile_guide.sphinxext.roles import generated
-from compile_guide.sphinxext.text import MEASURED, NOTHING, Unit, processor, share
-from compile_guide.timing import UNMEASURED, Comparison, format_count
+from compile_guide.sphinxext.text import MEASURED, Unit
 
 COLUMNS = ("Baseline", "Candidate", "Speed-up", "First call", "Pays back after (calls)", "Share of copy")
 ABSENT = "not measured on this machine"
-APPLE = "No Apple-silicon machine has recorded this yet."
+NOBODY = "No machine with a record here can make this comparison."
 
 
 def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
@@ -64,7 +64,7 @@ def measures(comparisons: Sequence[Comparison], first: Sequence[Sequence[Cell]],
         ]
         call = paragraph(once.say(c.first_call_s), *built(c))
         row = [*cells, *times, ratio_cell(c, c is best), call, pays(c)]
-        rows.append([*row, share(c.candidate_share)] if shares else row)
+        rows.append([*row, format_percent(c.candidate_share)] if shares else row)
     return table([*header, *names], rows, numbers=("MLX", *names))
 
 
@@ -83,20 +83,20 @@ def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: floa
     return nodes.strong("", said) if faster else said
 
 
-def lacking(names: Sequence[str], shelf: Shelf, examples: Path) -> dict[str, Comparison]:
+def lacking(names: Sequence[str], records: RecordSet, examples: Sequence[Path]) -> dict[str, Comparison]:
     """Return what stands for comparisons that the record shown lacks: only a note that it does."""
-    anywhere = {name for name in names if any(name in record.by_name for record in shelf.records)}
-    words = {name: UNMEASURED if shelf.unmeasured(name, examples) else ABSENT for name in names}
+    anywhere = {name for name in names if any(name in record.by_name for record in records.records)}
+    words = {name: UNMEASURED if records.unmeasured(name, examples) else ABSENT for name in names}
     return {name: Comparison(name, note=word) for name, word in words.items() if name in anywhere or word == UNMEASURED}
 
 
-def by_machine(names: Sequence[str], shelf: Shelf, examples: Path) -> list[Panel]:
+def by_machine(names: Sequence[str], records: RecordSet, examples: Sequence[Path]) -> list[Panel]:
     """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
     panels: list[Panel] = []
-    for record in in_order(shelf):
+    for record in in_order(records):
         known = {name: record.by_name[name].comparison() for name in names if name in record.by_name}
-        if record is shelf.shown:
-            known = lacking(names, shelf, examples) | known
+        if record is records.shown:
+            known = lacking(names, records, examples) | known
         found = [known[name] for name in names if name in known]
         if found:
             cells = [[nodes.literal(c.name, c.name)] for c in found]
@@ -104,20 +104,22 @@ def by_machine(names: Sequence[str], shelf: Shelf, examples: Path) -> list[Panel
     return panels
 
 
-def facts_by_machine(name: str, shelf: Shelf, examples: Path) -> list[Panel]:
+def facts_by_machine(name: str, records: RecordSet, examples: Sequence[Path]) -> list[Panel]:
     """Return a panel for each machine that has the comparison, with all there is to say of it."""
     panels: list[Panel] = []
-    for record in in_order(shelf):
+    for record in in_order(records):
         if found := record.by_name.get(name):
-            panels.append((record, [_named(name), facts_table(found.comparison())]))
-    if panels and shelf.shown and panels[0][0] is not shelf.shown:
-        words = lacking([name], shelf, examples)[name].note
-        panels.insert(0, (shelf.shown, [_named(name), paragraph(f"{words.capitalize()}.")]))
+            panels.append((record, [named(name), facts_table(found.comparison())]))
+    if panels and records.shown and panels[0][0] is not records.shown:
+        words = lacking([name], records, examples)[name].note
+        panels.insert(0, (records.shown, [named(name), paragraph(f"{words.capitalize()}.")]))
     return panels
 
 
-def _named(name: str) -> nodes.paragraph:
-    return paragraph(nodes.literal(name, name), classes=["guide-caption"])
+def named(*names: str) -> nodes.paragraph:
+    """Return a caption of comparisons' names."""
+    parts = [part for name in names for part in (", ", nodes.literal(name, name))]
+    return paragraph(*parts[1:], classes=["guide-caption"])
 
 
 def facts_table(comparison: Comparison) -> nodes.table:
@@ -132,36 +134,20 @@ def facts_table(comparison: Comparison) -> nodes.table:
     return made
 
 
-def side_by_side(name: str, shelf: Shelf) -> nodes.Element | None:
-    """Return one comparison on every machine, chart and table, folded; None when a single machine has it."""
-    found = [(record, entry) for record in in_order(shelf) if (entry := record.by_name.get(name))]
+def side_by_side(name: str, records: RecordSet) -> nodes.Element | None:
+    """Return one comparison on every machine as a folded table, which knows its ``comparison``; None for one machine."""
+    found = [(record, record.by_name[name].comparison()) for record in in_order(records) if name in record.by_name]
     if len(found) < 2:
         return None
-    compared = [(record, entry.comparison()) for record, entry in found]
-    rows = [
-        Row(_label(r, found), r.machine.backend, c.ratio, c.interval, r is shelf.shown)
-        for r, c in compared
-        if c.ratio is not None
-    ]
-    cells: list[list[Cell]] = [[_machine(r, shelf), r.machine.mlx] for r, _ in compared]
-    parts: list[nodes.Node] = [nodes.container("", chart(name, rows), classes=["guide-scroll"])] if rows else []
-    parts.append(measures([c for _, c in compared], cells, ["Machine", "MLX"]))
-    if not any(record.machine.backend == "metal" for record, _ in found):
-        parts.append(
-            paragraph(f"{APPLE} ", place_link("", "", text("What others have reported"), key="apple-silicon-records"))
-        )
-    return folded(f"{name} on {len(found)} machines", *parts)
+    cells: list[list[Cell]] = [[_machine(record, records), record.machine.mlx] for record, _ in found]
+    made = folded(f"{name} on {len(found)} machines", measures([c for _, c in found], cells, ["Machine", "MLX"]))
+    made["comparison"] = name
+    return made
 
 
-def _label(record: Record, found: Sequence[tuple[Record, Entry]]) -> str:
-    """Return the machine's name, with its MLX where another record has the same name."""
-    name = processor(record.machine)
-    return machine_name(record) if sum(processor(r.machine) == name for r, _ in found) > 1 else name
-
-
-def _machine(record: Record, shelf: Shelf) -> nodes.paragraph:
+def _machine(record: Record, records: RecordSet) -> nodes.paragraph:
     link = machine_link(record)
-    return paragraph(nodes.strong("", "", link), " (this page)") if record is shelf.shown else paragraph(link)
+    return paragraph(nodes.strong("", "", link), " (this page)") if record is records.shown else paragraph(link)
 
 
 class ComparisonTable(RecordsDirective):
@@ -176,19 +162,18 @@ class ComparisonTable(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the tables; names that no record has are warned of."""
-        names, shelf = self.arguments[0].split(), self.shelf()
+        names, records = self.arguments[0].split(), self.records()
         examples = generated(self.env, self.config)
-        known = {entry.name for record in shelf.records for entry in record.comparisons}
+        known = {entry.name for record in records.records for entry in record.comparisons}
         for name in names:
-            if name not in known and "elsewhere" not in self.options and not shelf.unmeasured(name, examples):
+            if name not in known and "elsewhere" not in self.options and not records.unmeasured(name, examples):
                 warn(f"no record has a comparison {name!r}", "name", self.get_location())
-        panels = by_machine(names, shelf, examples) if known & set(names) or "elsewhere" not in self.options else []
+        panels = by_machine(names, records, examples) if known & set(names) or "elsewhere" not in self.options else []
         if not panels:
-            nobody = paragraph("No machine with a record here can make this comparison.")
-            return [nobody] if "elsewhere" in self.options else []
+            return [paragraph(NOBODY)] if "elsewhere" in self.options else []
         caption = [paragraph(self.options["caption"], classes=["guide-caption"])] if "caption" in self.options else []
-        more = [side for name in names if (side := side_by_side(name, shelf))]
-        return [nodes.container("", *caption, switch(panels), *more, classes=["guide-comparisons"])]
+        more = [side for name in names if (side := side_by_side(name, records))]
+        return [nodes.container("", *caption, machine_tabs(panels), *more, classes=["guide-comparisons"])]
 
 
 class Headline(RecordsDirective):
@@ -201,26 +186,26 @@ class Headline(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a panel of tiles for each machine that has them all; a line that this site's record lacks is warned of."""
-        shelf = self.shelf()
+        records = self.records()
         lines = [[part.strip() for part in f"{line}||".split("|")[:3]] for line in self.content if line.strip()]
         panels: list[Panel] = []
-        for record in in_order(shelf):
-            tiles = self._tiles(record, lines, shelf)
-            if tiles and (len(tiles) == len(lines) or record is shelf.shown):
+        for record in in_order(records):
+            tiles = self._tiles(record, lines, records)
+            if tiles and (len(tiles) == len(lines) or record is records.shown):
                 panels.append((record, [nodes.container("", *tiles, classes=["headline"])]))
-        return [switch(panels, titled=False, classes=["guide-quiet"])] if panels else []
+        return [machine_tabs(panels, titled=False, classes=["guide-quiet"])] if panels else []
 
-    def _tiles(self, record: Record, lines: list[list[str]], shelf: Shelf) -> list[nodes.Node]:
+    def _tiles(self, record: Record, lines: list[list[str]], records: RecordSet) -> list[nodes.Node]:
         known = record.by_name
         tiles: list[nodes.Node] = []
         for names, label, page in lines:
             found = [known[name].comparison() for name in names.split() if name in known]
-            yet = [name for name in names.split() if shelf.unmeasured(name, generated(self.env, self.config))]
+            yet = [name for name in names.split() if records.unmeasured(name, generated(self.env, self.config))]
             if found:
                 tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
-            elif record is shelf.shown and yet:
+            elif record is records.shown and yet:
                 tiles.append(self._tile(None, label, page))
-            elif record is shelf.shown:
+            elif record is records.shown:
                 warn(f"this site's record has no comparison {names!r}", "name", self.get_location())
         return tiles
 

@@ -5,7 +5,6 @@ A page for each topic has the entries; one page, the index, lists the statements
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from itertools import groupby
 
@@ -13,28 +12,26 @@ from docutils import nodes
 
 from compile_guide.ledger.claims import Claim
 from compile_guide.records.schema import Record, Verdict
-from compile_guide.sphinxext.machine_tabs import alike, in_order, machines_cell, versions
+from compile_guide.sphinxext.domain import citations, place_link, places
+from compile_guide.sphinxext.machine_tabs import grouped, in_order, machines_cell, versions
 from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import (
-    Cell,
-    citations,
-    fields,
-    folded,
-    literal_block,
-    note,
-    paragraph,
-    place_link,
-    table,
-    text,
-    warn,
-)
+from compile_guide.sphinxext.nodes import Cell, fields, folded, literal_block, paragraph, table, text, warn
 from compile_guide.sphinxext.roles import known_claims
 from compile_guide.sphinxext.text import verdict, verdict_of
 
 NOT_RUN = Verdict("not-run", None, "")
 
 
-class Ledger(RecordsDirective):
+class ClaimsDirective(RecordsDirective):
+    """A directive over the claims of the folder that ``compile_guide_claims`` names."""
+
+    def topics(self) -> dict[str, list[Claim]]:
+        """Return all claims, by topic in the order of the alphabet."""
+        known = known_claims(self.env, self.config).values()
+        return {topic: list(group) for topic, group in groupby(known, key=lambda claim: claim.topic)}
+
+
+class Ledger(ClaimsDirective):
     """``claims``: the ledger, a section for each topic; with arguments, only those topics.
 
     A single topic gets no section of its own: the page is about it, and has its title.
@@ -44,22 +41,22 @@ class Ledger(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections; a topic that there isn't is warned of."""
-        found, shown, topics = self.shelf(), self.shelf().shown, by_topic()
+        found, topics = self.records(), self.topics()
         for unknown in set(self.arguments) - set(topics):
             warn(f"there is no topic {unknown!r}; there are: {', '.join(topics)}", "claim", self.get_location())
         records = tuple(in_order(found))
         made: list[nodes.Node] = []
         for topic, claims in topics.items():
             if topic in (self.arguments or topics):
-                made += self._topic(topic, claims, records, shown)
+                made += self._topic(topic, claims, records, found.shown)
         return made
 
     def _topic(
         self, topic: str, claims: list[Claim], records: tuple[Record, ...], shown: Record | None
     ) -> list[nodes.Node]:
         """Return one topic's entries; the first paragraph of its module says what it is about."""
-        module = importlib.import_module(f"compile_guide.ledger.claims.{topic}")
-        self.env.note_dependency(inspect.getsourcefile(module) or "")
+        module = inspect.getmodule(claims[0].check)
+        self.env.note_dependency(inspect.getsourcefile(claims[0].check) or "")
         about = inspect.getdoc(module) or ""
         said = [paragraph(*_with_literals(" ".join(about.split("\n\n")[0].split())))] if about else []
         entries: list[nodes.Node] = [*said, *(self._claim(claim, records, shown) for claim in claims)]
@@ -68,7 +65,7 @@ class Ledger(RecordsDirective):
     def _claim(self, claim: Claim, records: tuple[Record, ...], shown: Record | None) -> nodes.container:
         """Return one entry."""
         place = f"claim-{claim.id}"
-        note(self.env).places.add(place)
+        places(self.env).note_place(place)
         word, mark = verdict(verdict_of(shown, claim.id))
         permalink = nodes.reference("#", "#", refid=place, classes=["permalink"], reftitle="Link to this claim")
         head = paragraph(text(claim.statement, "statement"), " ", text(mark, "claim", f"claim-{word}"), " ", permalink)
@@ -88,7 +85,7 @@ class Ledger(RecordsDirective):
     @staticmethod
     def _seen(claim: Claim, records: tuple[Record, ...]) -> list[nodes.Node]:
         """Return a table of what the machines saw, alike ones in one row, or nothing while no record has looked."""
-        found = alike(records, lambda record: verdict_of(record, claim.id) or NOT_RUN)
+        found = grouped(records, lambda record: verdict_of(record, claim.id) or NOT_RUN)
         rows = [_row(group, seen) for group, seen in found]
         looked = any(seen is not NOT_RUN for _, seen in found)
         return [table(["Machine", "MLX", "Verdict", "Seen"], rows)] if looked else []
@@ -105,15 +102,15 @@ def _with_literals(words: str) -> list[Cell]:
     return [nodes.literal(part, part) if odd % 2 else part for odd, part in enumerate(words.split("``"))]
 
 
-class LedgerIndex(RecordsDirective):
+class LedgerIndex(ClaimsDirective):
     """``claims-index``: every statement with its verdict, a link to its entry; ``#claim-ID`` leads to its line."""
 
     def run(self) -> list[nodes.Node]:
         """Return a section for each topic."""
-        shown = self.shelf().shown
+        shown = self.records().shown
         return [
             section(self.state.document, topic, [nodes.bullet_list("", *(_line(claim, shown) for claim in claims))])
-            for topic, claims in by_topic().items()
+            for topic, claims in self.topics().items()
         ]
 
 
@@ -121,13 +118,8 @@ def _line(claim: Claim, shown: Record | None) -> nodes.list_item:
     """Return a statement's line. Its classes are what the filter on the page looks at."""
     place = f"claim-{claim.id}"
     word, mark = verdict(verdict_of(shown, claim.id))
-    said = paragraph(place_link("", "", text(claim.statement), key=place), " ", text(mark, "claim", f"claim-{word}"))
+    said = paragraph(place_link(place, text(claim.statement)), " ", text(mark, "claim", f"claim-{word}"))
     return nodes.list_item("", said, ids=[place], classes=["claim-line", f"topic-{claim.topic}", f"verdict-{word}"])
-
-
-def by_topic() -> dict[str, list[Claim]]:
-    """Return all claims, by topic in the order of the alphabet."""
-    return {topic: list(group) for topic, group in groupby(known_claims().values(), key=lambda claim: claim.topic)}
 
 
 def section(document: nodes.document, topic: str, content: list[nodes.Node]) -> nodes.section:

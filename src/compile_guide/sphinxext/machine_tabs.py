@@ -11,19 +11,21 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 
-from compile_guide.records.record_set import Shelf
+from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
-from compile_guide.sphinxext.nodes import folded, paragraph, place_link, text
+from compile_guide.sphinxext.domain import place_link
+from compile_guide.sphinxext.nodes import folded, paragraph, text
 from compile_guide.sphinxext.text import processor
 
 MOST_NAMED = 3
 Panel = tuple[Record, Sequence[nodes.Node]]
 
 
-def machine_link(record: Record) -> place_link:
+def machine_link(record: Record) -> pending_xref:
     """Return the machine's name, linked to its place on the page of machines."""
-    return place_link("", "", text(processor(record.machine), "machine"), key=f"machine-{record.id}")
+    return place_link(f"machine-{record.id}", text(processor(record.machine), "machine"))
 
 
 def machine_name(record: Record) -> str:
@@ -31,17 +33,17 @@ def machine_name(record: Record) -> str:
     return f"{processor(record.machine)}, MLX {record.machine.mlx}"
 
 
-def in_order(shelf: Shelf) -> list[Record]:
+def in_order(records: RecordSet) -> list[Record]:
     """Return the record shown, then the others: Metal, CUDA, CPU, each by name and MLX version."""
 
     def place(record: Record) -> tuple[object, ...]:
         backend = ("metal", "cuda", "cpu").index(record.machine.backend)
-        return record is not shelf.shown, backend, processor(record.machine), record.machine.mlx, record.id
+        return record is not records.shown, backend, processor(record.machine), record.machine.mlx, record.id
 
-    return sorted(shelf.records, key=place)
+    return sorted(records.records, key=place)
 
 
-def alike(records: Iterable[Record], seen: Callable[[Record], Hashable | None]) -> list[tuple[list[Record], Any]]:
+def grouped(records: Iterable[Record], seen: Callable[[Record], Hashable | None]) -> list[tuple[list[Record], Any]]:
     """Return what was seen and the records that saw it, in their order; None is nothing to tell."""
     groups: dict[Hashable, list[Record]] = {}
     for record in records:
@@ -64,7 +66,7 @@ def versions(group: Sequence[Record]) -> str:
     return ", ".join(dict.fromkeys(record.machine.mlx for record in group))
 
 
-def switch(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
+def machine_tabs(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
     """Return what each machine has to show, the first one seen at once; with one machine, its content alone."""
     first, *others = (_panel(record, content, titled) for record, content in panels)
     made = nodes.container("", first, classes=["guide-switch", *classes])

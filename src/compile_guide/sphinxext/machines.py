@@ -8,20 +8,21 @@ from typing import ClassVar
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.records.record_set import Shelf
+from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
-from compile_guide.sphinxext.machine_tabs import in_order, machine_link, switch
-from compile_guide.sphinxext.nodes import Cell, fields, folded, note, paragraph, place_link, table, text
-from compile_guide.sphinxext.roles import noted_shelf
+from compile_guide.sphinxext.domain import places
+from compile_guide.sphinxext.machine_tabs import in_order, machine_link, machine_tabs
+from compile_guide.sphinxext.nodes import Cell, fields, folded, paragraph, table, text
+from compile_guide.sphinxext.roles import noted_records
 from compile_guide.sphinxext.text import BACKENDS, MACHINE, disturbances, processor
 
 
 class RecordsDirective(SphinxDirective):
     """A directive over all records; the page is read again when one of them changes, comes or goes."""
 
-    def shelf(self) -> Shelf:
+    def records(self) -> RecordSet:
         """Return the records, noted as read."""
-        return noted_shelf(self.env, self.config)
+        return noted_records(self.env, self.config)
 
 
 class Machines(RecordsDirective):
@@ -43,7 +44,7 @@ class Machines(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table and the folded facts."""
-        found = self.shelf()
+        found = self.records()
         records = in_order(found)
         rows = [self._row(record, record is found.shown) for record in records]
         if not rows:
@@ -51,7 +52,7 @@ class Machines(RecordsDirective):
         return [table(["Machine", *self.columns], rows, numbers=tuple(self.columns)[1:]), *map(self._all, records)]
 
     def _row(self, record: Record, shown: bool) -> list[Cell]:
-        note(self.env).places.add(f"machine-{record.id}")
+        places(self.env).note_place(f"machine-{record.id}")
         cell = paragraph(nodes.strong("", processor(record.machine)), " (shown on this site)" if shown else "")
         cell["ids"].append(f"machine-{record.id}")
         return [cell, *(MACHINE[field](record) for field in self.columns.values())]
@@ -66,25 +67,20 @@ class MeasuredOn(RecordsDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the line."""
-        shelf = self.shelf()
-        return [] if shelf.shown is None else [measured_on(shelf, Path(self.env.docname).name)]
+        records = self.records()
+        return [] if records.shown is None else [measured_on(records, Path(self.env.docname).name)]
 
 
-def measured_on(shelf: Shelf, page: str) -> nodes.container:
+def measured_on(records: RecordSet, page: str) -> nodes.container:
     """Return the line that says where the numbers of ``page`` come from, for each machine; a choice of machine starts here."""
-    apple = any(record.machine.backend == "metal" for record in shelf.records)
-    lines = [(record, [_measured_on(record, page, apple)]) for record in in_order(shelf)]
-    return switch(lines, titled=False, classes=["guide-page-switch"])
+    lines = [(record, [_measured_on(record, page)]) for record in in_order(records)]
+    return machine_tabs(lines, titled=False, classes=["guide-page-switch"])
 
 
-def _measured_on(record: Record, page: str, apple: bool) -> nodes.paragraph:
-    more: list[Cell] = (
-        [] if apple else [" ", place_link("", "", text("No Apple-silicon record yet."), key="apple-silicon-records")]
-    )
+def _measured_on(record: Record, page: str) -> nodes.paragraph:
     words = f", {BACKENDS[record.machine.backend]} backend, MLX {record.machine.mlx}, {record.machine.os}, "
     line = paragraph("Measured on ", machine_link(record), words + record.created[:10] + ".")
     if care := disturbances(record, page):
         line += [nodes.Text(" "), text(care, "disturbed")]
-    line += [nodes.Text(part) if isinstance(part, str) else part for part in more]
     line["classes"].append("measured-on")
     return line

@@ -1,17 +1,14 @@
-"""Building blocks of pages: tables of plain text, folded parts, links to places that a page may offer."""
+"""Building blocks of pages: tables of plain text, folded parts, drawings, text that differs from machine to machine."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -28,38 +25,12 @@ class summary(nodes.General, nodes.TextElement):
     """The line of a folded part that is always seen."""
 
 
-class place_link(nodes.Inline, nodes.TextElement):
-    """A link to the place ``key`` (``claim-…``, ``machine-…``) if a page has it, else its text."""
-
-
 class on_machines(nodes.inline):
     """Text of this site's record; ``others`` says what stands in its place for each other record, by id."""
 
 
-class citations(nodes.General, nodes.Element):
-    """Stands for the list of pages that cite the claim ``claim``."""
-
-
-@dataclass
-class Notes:
-    """What one page offers and uses: places on it, claims it cites, the record files and the examples it listed."""
-
-    places: set[str] = field(default_factory=set)
-    cites: set[str] = field(default_factory=set)
-    listed: tuple[str, ...] | None = None
-    examples: tuple[str, ...] | None = None
-
-
-def notes(env: BuildEnvironment) -> dict[str, Notes]:
-    """Return the notes of all pages, by page."""
-    if not hasattr(env, "compile_guide_notes"):
-        env.compile_guide_notes = {}  # type: ignore[attr-defined]
-    return env.compile_guide_notes  # type: ignore[no-any-return, attr-defined]
-
-
-def note(env: BuildEnvironment) -> Notes:
-    """Return the notes of the page being read."""
-    return notes(env).setdefault(env.docname, Notes())
+class drawing(nodes.General, nodes.Element):
+    """An SVG element in ``svg``; formats without pictures get its ``description``."""
 
 
 def warn(message: str, subtype: str, location: Any = None) -> None:
@@ -139,47 +110,6 @@ def folded(title: str, *content: nodes.Node) -> details:
     return details("", summary(title, title), *content)
 
 
-class ResolvePlaces(SphinxPostTransform):
-    """Turn place links into links, and citation lists into lists of links, when all pages are known."""
-
-    default_priority = 6
-
-    def run(self, **kwargs: Any) -> None:
-        """Resolve what the page has of both."""
-        where: dict[str, str] = getattr(self.env._app, "_compile_guide_places", None) or _places(self.env)
-        for link in list(self.document.findall(place_link)):
-            page = where.get(link["key"])
-            link.replace_self(self._reference(page, f"#{link['key']}", link.children) if page else link.children)
-        for listed in list(self.document.findall(citations)):
-            listed.replace_self(self._cited(listed["claim"]))
-
-    def _cited(self, claim: str) -> nodes.Node:
-        pages = sorted(page for page, noted in notes(self.env).items() if claim in noted.cites)
-        if not pages:
-            return nodes.Text("no page yet")
-        links: list[nodes.Node] = []
-        for page in pages:
-            links += [
-                nodes.Text(", "),
-                self._reference(page, "", [nodes.Text(self.env.titles[page].astext())]),
-            ]
-        return nodes.inline("", "", *links[1:])
-
-    def _reference(self, page: str, anchor: str, children: Sequence[nodes.Node]) -> nodes.reference:
-        target = self.env._app.builder.get_relative_uri(self.env.docname, page) + anchor
-        return nodes.reference("", "", *children, refuri=target, internal=True)
-
-
-def _places(env: BuildEnvironment) -> dict[str, str]:
-    """Return the page that each place is on."""
-    return {place: page for page, noted in sorted(notes(env).items()) for place in noted.places}
-
-
-def _all_read(app: Sphinx, env: BuildEnvironment) -> None:
-    """Look through all pages for places once, not again for each page that is written."""
-    app._compile_guide_places = _places(env)  # type: ignore[attr-defined]
-
-
 def _open_details(translator: Any, node: nodes.Element) -> None:
     translator.body.append(translator.starttag(node, "details"))
 
@@ -205,15 +135,24 @@ def _close_span(translator: Any, node: nodes.Element) -> None:
     translator.body.append("</span>")
 
 
+def _draw(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(node["svg"])
+
+
+def _describe(translator: Any, node: nodes.Element) -> None:
+    if hasattr(translator, "add_text"):
+        translator.add_text(node["description"])
+
+
 def _pass(translator: Any, node: nodes.Element) -> None:
     """Other formats show the content unfolded."""
 
 
 def setup(app: Sphinx) -> None:
-    """Register the nodes and the transform that resolves links."""
-    seen = (_pass, _pass)
-    app.add_node(details, html=(_open_details, _close_details), text=seen, latex=seen)
-    app.add_node(summary, html=(_open_summary, _close_summary), text=seen, latex=seen)
-    app.add_node(on_machines, html=(_open_span, _close_span), text=seen, latex=seen)
-    app.add_post_transform(ResolvePlaces)
-    app.connect("env-updated", _all_read)
+    """Register the nodes."""
+    seen: dict[str, Any] = dict.fromkeys(("text", "latex", "man", "texinfo"), (_pass, _pass))
+    app.add_node(details, html=(_open_details, _close_details), **seen)
+    app.add_node(summary, html=(_open_summary, _close_summary), **seen)
+    app.add_node(on_machines, html=(_open_span, _close_span), **seen)
+    described: dict[str, Any] = dict.fromkeys(seen, (_describe, _pass))
+    app.add_node(drawing, html=(_draw, _pass), **described)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,40 +12,49 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxRole
 
-from compile_guide.ledger.claims import Claim, all_claims
-from compile_guide.records.record_set import Shelf, shelf
+from compile_guide.comparison import Comparison
+from compile_guide.formatting import NOTHING, UNMEASURED
+from compile_guide.ledger.claims import Claim, load_claims
+from compile_guide.records.record_set import RecordSet, read_folder
 from compile_guide.records.schema import Record
-from compile_guide.sphinxext.nodes import note, on_machines, place_link, text, warn
-from compile_guide.sphinxext.text import MACHINE, MEASURED, NOTHING, verdict, verdict_of
-from compile_guide.timing import UNMEASURED, Comparison
+from compile_guide.sphinxext.domain import place_link, places
+from compile_guide.sphinxext.listings import list_files
+from compile_guide.sphinxext.nodes import on_machines, text, warn
+from compile_guide.sphinxext.text import MACHINE, MEASURED, verdict, verdict_of
 
 Found = tuple[list[nodes.Node], list[nodes.system_message]]
 
 
-def shelf_of(env: BuildEnvironment, config: Config) -> Shelf:
+def record_set(env: BuildEnvironment, config: Config) -> RecordSet:
     """Return the site's records."""
-    return shelf(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
+    return read_folder(Path(env.srcdir) / config.compile_guide_records, config.compile_guide_record)
 
 
-def generated(env: BuildEnvironment, config: Config) -> Path:
-    """Return the folder of the examples' pages."""
-    return Path(env.srcdir, getattr(config, "sphinx_gallery_conf", {}).get("gallery_dirs", "gallery"))
-
-
-def noted_shelf(env: BuildEnvironment, config: Config) -> Shelf:
-    """Return the site's records, and note that the page depends on each, and on there being no other."""
-    found = shelf_of(env, config)
-    note(env).listed = tuple(file.name for file in found.files)
+def noted_records(env: BuildEnvironment, config: Config) -> RecordSet:
+    """Return the site's records, and note that the page being read depends on each, and on there being no other."""
+    found = record_set(env, config)
+    list_files(env, config.compile_guide_records)
     for file in found.files:
         env.note_dependency(file)
     return found
 
 
-def on_each(say: Callable[[Record], str | None], shelf: Shelf, word: str, absent: str = NOTHING) -> on_machines:
+def generated(env: BuildEnvironment, config: Config) -> list[Path]:
+    """Return the folders of the examples' pages."""
+    conf = getattr(config, "sphinx_gallery_conf", {})
+    return [Path(env.srcdir, folder) for folder in as_list(conf.get("gallery_dirs", "gallery"))]
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Return sphinx-gallery's setting of one folder, or of several, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def on_each(say: Callable[[Record], str | None], records: RecordSet, word: str, absent: str = NOTHING) -> on_machines:
     """Return text about the record shown that also knows what to say of the others; None is "not measured"."""
-    assert shelf.shown is not None
-    own = say(shelf.shown) or absent
-    others = {record.id: say(record) for record in shelf.records if record is not shelf.shown}
+    assert records.shown is not None
+    own = say(records.shown) or absent
+    others = {record.id: say(record) for record in records.records if record is not records.shown}
     return on_machines(own, own, classes=[word], others={id: said for id, said in others.items() if said != own})
 
 
@@ -58,17 +68,20 @@ def measured(name: str, say: Callable[[Comparison], str]) -> Callable[[Record], 
     return of
 
 
-@functools.cache
-def known_claims() -> dict[str, Claim]:
-    """Return every claim by id; looked up once a build, because pages cite hundreds."""
-    return all_claims()
+def known_claims(env: BuildEnvironment, config: Config) -> dict[str, Claim]:
+    """Return the claims of the folder that ``compile_guide_claims`` names, by id; none without that setting."""
+    folder = config.compile_guide_claims
+    return _claims_of(Path(env.srcdir) / folder) if folder else {}
+
+
+_claims_of = functools.cache(load_claims)  # pages cite hundreds
 
 
 class _RecordRole(SphinxRole):
     """A role that says something about the record shown; its file is noted as read."""
 
-    def shelf(self) -> Shelf:
-        return noted_shelf(self.env, self.config)
+    def records(self) -> RecordSet:
+        return noted_records(self.env, self.config)
 
     def missing(self, message: str) -> Found:
         warn(message, "name", self.get_location())
@@ -84,15 +97,15 @@ class Measured(_RecordRole):
         say = MEASURED.get(field or "ratio")
         if say is None:
             return self.missing(f"a comparison has no {field!r}; it has: {', '.join(MEASURED)}")
-        shelf = self.shelf()
-        if (shown := shelf.shown) is None:
-            return self.missing(f"there is no record, so nothing of {name!r}: record one with 'nox -s docs'")
+        records = self.records()
+        if (shown := records.shown) is None:
+            return self.missing(f"there is no record, so nothing of {name!r}: record one with 'compile-guide record'")
         of = measured(name, say)
         if of(shown) is None:
-            if shelf.unmeasured(name, generated(self.env, self.config)):
-                return [on_each(of, shelf, "measured", UNMEASURED)], []
+            if records.unmeasured(name, generated(self.env, self.config)):
+                return [on_each(of, records, "measured", UNMEASURED)], []
             return self.missing(f"record {shown.id} has no comparison {name!r}")
-        return [on_each(of, shelf, "measured")], []
+        return [on_each(of, records, "measured")], []
 
 
 class MachineFact(_RecordRole):
@@ -103,10 +116,10 @@ class MachineFact(_RecordRole):
         say = MACHINE.get(self.text.strip())
         if say is None:
             return self.missing(f"a machine has no {self.text.strip()!r}; it has: {', '.join(MACHINE)}")
-        shelf = self.shelf()
-        if shelf.shown is None:
+        records = self.records()
+        if records.shown is None:
             return self.missing("there is no record, so no machine")
-        return [on_each(say, shelf, "machine")], []
+        return [on_each(say, records, "machine")], []
 
 
 class ClaimMark(_RecordRole):
@@ -121,16 +134,17 @@ class ClaimMark(_RecordRole):
     def run(self) -> Found:
         """Return the verdict as a link to be resolved."""
         id = self.text.strip()
-        claim = known_claims().get(id)
+        claim = known_claims(self.env, self.config).get(id)
         if claim is None:
             warn(f"there is no claim {id!r}", "claim", self.get_location())
             return [text(f"no claim {id}", "claim", "missing")], []
-        note(self.env).cites.add(id)
-        word, mark = verdict(verdict_of(self.shelf().shown, id))
+        places(self.env).note_citation(id)
+        self.env.note_dependency(inspect.getsourcefile(claim.check) or "")
+        word, mark = verdict(verdict_of(self.records().shown, id))
         made = text(mark, "claim", f"claim-{word}")
         if word == "fails" and self.quotes:
             made = text(f"{mark[0]} “{claim.statement}”", "claim", f"claim-{word}", "claim-quote")
-        return [place_link("", "", made, key=f"claim-{id}")], []
+        return [place_link(f"claim-{id}", made)], []
 
 
 class VerdictMark(ClaimMark):

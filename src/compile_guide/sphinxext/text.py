@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from compile_guide.recorder.system_load import BUSY
-from compile_guide.records.schema import Machine, Record, Verdict
-from compile_guide.timing import (
-    Comparison,
+from compile_guide.comparison import Comparison
+from compile_guide.formatting import (
+    NOTHING,
+    digits_of,
     format_bytes,
     format_calls,
+    format_number,
+    format_percent,
     format_rate,
     format_ratio,
     format_time,
 )
+from compile_guide.records.schema import Machine, Record, Verdict
 
-NOTHING = "—"
-APART = "\u00a0"
-"""What stands between a number and its unit: a space at which no line ends."""
+BUSY = 0.25
+"""Processors' worth of other programs from which on a measurement is flagged; an idle desktop stays below it."""
 BACKENDS = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
 VERDICTS = {
     True: ("holds", "✓ holds"),
@@ -44,11 +45,6 @@ def break_even(comparison: Comparison) -> str:
     if comparison.ratio is None:
         return NOTHING
     return "never" if calls is None else f"after {format_calls(calls)}"
-
-
-def share(value: float | None) -> str:
-    """Return a share in percent."""
-    return NOTHING if value is None else f"{value:.0%}".replace("%", " %")
 
 
 def _time(comparison: Comparison, seconds: float | None) -> str:
@@ -79,17 +75,11 @@ class Unit:
         """Return a time, to the digits that a relative spread supports, with a unit only if the header has none."""
         if seconds is None or not self.name:
             return format_time(seconds, spread)
-        return number(seconds / self.seconds, min(4, max(2, 1 + math.floor(-math.log10(max(spread, 1e-9))))))
+        return format_number(seconds / self.seconds, digits_of(spread), grouped=True)
 
 
 UNITS = (Unit("s", 1.0), Unit("ms", 1e-3), Unit("µs", 1e-6), Unit("ns", 1e-9))
 MOST_APART = 20_000
-
-
-def number(value: float, digits: int) -> str:
-    """Return a number with that many digits, thousands grouped."""
-    decimals = digits - 1 - math.floor(math.log10(value))
-    return f"{round(value, decimals):,.{max(0, decimals)}f}"
 
 
 MEASURED: dict[str, Callable[[Comparison], str]] = {
@@ -103,8 +93,8 @@ MEASURED: dict[str, Callable[[Comparison], str]] = {
     "break_even": break_even,
     "bandwidth": lambda c: format_rate(c.candidate_bandwidth),
     "baseline_bandwidth": lambda c: format_rate(c.baseline_bandwidth),
-    "share": lambda c: share(c.candidate_share),
-    "baseline_share": lambda c: share(c.baseline_share),
+    "share": lambda c: format_percent(c.candidate_share),
+    "baseline_share": lambda c: format_percent(c.baseline_share),
     "peak": lambda c: format_bytes(c.candidate_peak),
     "baseline_peak": lambda c: format_bytes(c.baseline_peak),
     "processes": lambda c: str(len(c.runs)),

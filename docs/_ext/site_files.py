@@ -1,0 +1,42 @@
+"""Files of a published site beside its pages: the site map and what robots may read. They need the site's address."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+from _ext.html_head import home
+from compile_guide.sphinxext.record_files import write_ours
+
+
+def site_files(app: Sphinx) -> dict[str, str]:
+    """Return the text of each file by its name; nothing where the address isn't known.
+
+    A file of the same name among ``html_extra_path`` stands instead of ours.
+    """
+    if not app.config.html_baseurl:
+        return {}
+    found = {"sitemap.xml": site_map(app), "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {home(app)}sitemap.xml\n"}
+    extra = [Path(app.confdir) / folder for folder in app.config.html_extra_path]
+    return {name: text for name, text in found.items() if not any((folder / name).exists() for folder in extra)}
+
+
+def site_map(app: Sphinx) -> str:
+    """Return the map: every page that was written, without dates, which a rebuild would change."""
+    pages = (home(app) + app.builder.get_target_uri(page) for page in sorted(app.env.found_docs))
+    lines = [f"<url><loc>{html.escape(page)}</loc></url>" for page in pages]
+    opening = '<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+    return "\n".join([opening, *lines, "</urlset>\n"])
+
+
+def _write(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.name == "html":
+        files = {name: text.encode() for name, text in site_files(app).items()}
+        write_ours(app, files, "compile-guide-site-files.json")
+
+
+def setup(app: Sphinx) -> None:
+    """Register the hook."""
+    app.connect("build-finished", _write)

@@ -1,0 +1,191 @@
+"""Collectives of mx.distributed (all_sum, all_max, all_gather) under compile, gradients, vmap and export."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from compile_guide.ledger.claims import Seen, claim
+
+from ._observing import arrow, compiled_graph, graph, optional, outcome, raised
+from ._sources import GUIDE
+from ._two_processes import on_two
+
+EXPECTED = "a common expectation"
+
+
+def compiled_sum(mx: Any, rank: int) -> list[Any]:
+    """Return the values of a compiled function around all_sum, and its graph."""
+
+    def fun(x: Any) -> Any:
+        return mx.distributed.all_sum(mx.exp(x) * 2) * 3 + 1
+
+    x = mx.array([float(rank)])
+    right = float(mx.abs(mx.compile(fun)(x) - fun(x)).item()) < 1e-3
+    return [right, arrow(compiled_graph(mx, fun, x))]
+
+
+@claim(
+    "collective-compiles",
+    "mx.distributed.all_sum may be used in a compiled function.",
+    source=GUIDE,
+    answer="Yes: the sum is right on each process, and fusion stops at it as at a reduction.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, compiled_sum)
+    if isinstance(seen, Seen):
+        return seen
+    return Seen(all(right for right, _ in seen), f"values right: {[right for right, _ in seen]}; {seen[0][1]}")
+
+
+def shapeless_sum(mx: Any, rank: int) -> str:
+    """Return the sizes that come out of a shapeless all_sum, or what it raises."""
+    compiled = mx.compile(lambda x: mx.distributed.all_sum(x) * 2, shapeless=True)
+    return outcome(lambda: [compiled(mx.ones((n,))).size for n in (2, 3)])
+
+
+@claim(
+    "collective-shapeless",
+    "mx.distributed.all_sum may be compiled with shapeless=True.",
+    source=EXPECTED,
+    answer="No: on two processes it raises at the first call; on one process, where no message is sent, the same code "
+    "passes.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, shapeless_sum)
+    if isinstance(seen, Seen):
+        return seen
+    alone = shapeless_sum(mx, 0)
+    return Seen(seen == ["[2, 3]"] * 2, f"two processes: {seen[0]}; one process: {alone}")
+
+
+def exported_sum(mx: Any, rank: int) -> str:
+    """Return what exporting a function with all_sum raises, empty when it raises nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "sum.mlxfn"))
+        return raised(lambda: mx.export_function(file, lambda x: mx.distributed.all_sum(x), mx.ones((2,))))
+
+
+@claim(
+    "collective-exports",
+    "A function with a collective in it can be exported to a file.",
+    source=EXPECTED,
+    answer="No: on two processes the export raises; on one process it writes a file from which the collective is gone.",
+)
+def _(mx: Any) -> Seen:
+    if not hasattr(mx, "export_function"):
+        return Seen(None, "no mx.export_function in this version")
+    seen = on_two(mx, exported_sum)
+    if isinstance(seen, Seen):
+        return seen
+    alone = exported_sum(mx, 0)
+    shown = [text.partition(":")[0] or "no exception" for text in (seen[0], alone)]
+    return Seen(not any(seen), f"two processes: {shown[0]}; one process: {shown[1]}")
+
+
+def gradients(mx: Any, rank: int) -> list[Any]:
+    """Return the gradients of all_max and of all_sum, the loss of each process multiplied by its rank + 1."""
+    x = mx.array([float(rank)])
+    highest = mx.grad(lambda x: mx.distributed.all_max(x).sum())
+    total = mx.grad(lambda x: (mx.distributed.all_sum(x) * (rank + 1)).sum())
+    return [outcome(lambda: highest(x).tolist()), outcome(lambda: total(x).tolist())]
+
+
+@claim(
+    "collective-gradient-max",
+    "The gradient of mx.distributed.all_max goes to the process that holds the maximum.",
+    source=EXPECTED,
+    answer="No: every process gets it, whatever its value, and nothing warns.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, gradients)
+    if isinstance(seen, Seen):
+        return seen
+    highest = [one[0] for one in seen]
+    return Seen(highest == ["[0.0]", "[1.0]"], f"values 0 and 1; gradients: {highest[0]} and {highest[1]}")
+
+
+@claim(
+    "collective-gradient-sum",
+    "The gradient of mx.distributed.all_sum adds up what the processes send back.",
+    source=EXPECTED,
+    answer="No: each process keeps the gradient of its own loss; average or sum the gradients yourself, "
+    "as nn.average_gradients does.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, gradients)
+    if isinstance(seen, Seen):
+        return seen
+    total = [one[1] for one in seen]
+    return Seen(total == ["[3.0]"] * 2, f"losses times 1 and times 2; gradients: {total[0]} and {total[1]}")
+
+
+def gathered_rows(mx: Any, rank: int) -> str:
+    """Return the shape of all_gather under vmap over two rows of three values, or what it raises."""
+    return outcome(lambda: tuple(mx.vmap(mx.distributed.all_gather)(mx.zeros((2, 3))).shape))
+
+
+@claim(
+    "collective-vmap-gather",
+    "mx.vmap of mx.distributed.all_gather gathers row by row.",
+    source=EXPECTED,
+    answer="No: it returns what it returns without vmap, the processes' rows below one another: another shape, silently.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, gathered_rows)
+    if isinstance(seen, Seen):
+        return seen
+    return Seen(seen[0] == "(2, 6)", f"two rows of three on each of two processes: {seen[0]}")
+
+
+def messages(mx: Any, rank: int) -> list[int]:
+    """Return how many collectives average_gradients makes for four arrays: of one dtype, and of two."""
+    nn = optional("mlx.nn")
+    if not hasattr(nn, "average_gradients"):
+        return []
+    counts = []
+    for last in (mx.float32, mx.float16):
+        gradients = {**{name: mx.ones((2,)) for name in "abc"}, "d": mx.ones((2,), dtype=last)}
+        averaged = nn.average_gradients(gradients)
+        counts.append(sum("AllReduce" in name for name in graph(mx, *averaged.values())))
+        mx.eval(averaged)
+    return counts
+
+
+@claim(
+    "average-gradients-mixed",
+    "nn.average_gradients sends small gradients in one message.",
+    source="MLX documentation, average_gradients",
+    answer="Only if all have one dtype: a single float16 array among them makes it one message for each array.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, messages)
+    if isinstance(seen, Seen) or not all(seen):
+        return seen if isinstance(seen, Seen) else Seen(None, "no nn.average_gradients in this version")
+    same, mixed = seen[0]
+    return Seen(same == mixed == 1, f"messages for four arrays: of one dtype {same}, one of another dtype {mixed}")
+
+
+def sum_graph(mx: Any, rank: int) -> list[str]:
+    """Return the operations of an all_sum that nothing has evaluated."""
+    x = mx.ones((2,))
+    mx.eval(x)
+    total = mx.distributed.all_sum(x)
+    names = graph(mx, total)
+    mx.eval(total)
+    return names
+
+
+@claim(
+    "collective-one-process",
+    "A program with collectives that passes on one process shows that they work.",
+    source=EXPECTED,
+    answer="No: on one process a collective returns its argument and leaves no trace in the graph; test with two.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, sum_graph)
+    if isinstance(seen, Seen):
+        return seen
+    alone = sum_graph(mx, 0)
+    return Seen(alone == seen[0], f"graph on two processes: {arrow(seen[0])}; on one: {arrow(alone) or 'nothing'}")
