@@ -30,7 +30,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
 
-from compile_guide._prerequisites import compiler_fault, gpu_fault
+from compile_guide._prerequisites import compiler_fault
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -109,6 +109,17 @@ def refuse_unknown(names: list[str]) -> None:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=1) or there
             raise Refusal(f"no example {name!r}: {'did you mean' if len(near) == 1 else 'there are'} {', '.join(near)}")
+
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+"""What NVIDIA's driver opens: on Linux, and on Linux within Windows."""
+
+
+def gpu_fault(mlx: str, devices: tuple[str, ...] = GPU_DEVICES) -> str | None:
+    """Return in one line that a CUDA build of MLX would find no GPU here; None if it may find one."""
+    if not mlx.startswith("cuda") or any(Path(device).exists() for device in devices):
+        return None
+    return f"--mlx {mlx}: no NVIDIA GPU is here ({devices[0]} is missing); without --mlx, MLX computes on the processor"
 
 
 def need_tools(mlx: str) -> None:
@@ -299,15 +310,17 @@ def claims(session: nox.Session) -> None:
 def history(session: nox.Session) -> None:
     """Check the statements on older releases of MLX too (needs an index, takes long)."""
     chosen = parse(session.posargs, passes_on=True)
-    session.run(environment(session, chosen.mlx), "-m", "compile_guide", "history", *chosen.rest)
+    session.run(
+        environment(session, chosen.mlx), "-m", "claims._history", *chosen.rest, env={"PYTHONPATH": str(ROOT / "docs")}
+    )
 
 
 @command
 def bench(session: nox.Session) -> None:
-    """Compare our estimator with others' on this machine (half an hour; let nothing else run)."""
+    """Compare our estimator with others' on this machine (takes hours; let nothing else run)."""
     chosen = parse(session.posargs, passes_on=True)
     need_tools(chosen.mlx)
-    env = {"PYTHONPATH": str(ROOT)}
+    env = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "docs")))}
     session.run(environment(session, chosen.mlx, "bench"), "-m", "benchmarks", *chosen.rest, env=env)
 
 

@@ -11,9 +11,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.estimators import SIX
-from benchmarks.results import Bench, Reference, Series
+import msgspec
 
+from benchmarks.estimators import OURS, SIX
+from benchmarks.results import Bench, Reference, Series
+from compile_guide.comparison import process_interval
+
+INTERVALS_SINCE = 4
+"""The first version of the method whose intervals are wider than the range of six processes."""
 _NORMAL = statistics.NormalDist()
 
 
@@ -135,6 +140,27 @@ def answers(bench: Bench, condition: str, estimator: str, seconds: float) -> lis
             if len(reference.ratios) > 1:
                 by_workload.setdefault(one.workload, []).append(Sitting(one, reference))
     return [Answers(workload, tuple(sittings)) for workload, sittings in by_workload.items()]
+
+
+def recomputed(bench: Bench) -> Bench:
+    """Return a bench with the intervals of six processes as version 4 makes them.
+
+    Versions before 4 stored each estimate's median and its plain range, the smallest and the largest of the six processes'
+    medians; version 4 makes its interval of these three. A file of version 4 comes back as it is.
+    """
+    if bench.method >= INTERVALS_SINCE:
+        return bench
+    return msgspec.structs.replace(bench, series=tuple(_recomputed(one) for one in bench.series))
+
+
+def _recomputed(series: Series) -> Series:
+    if series.estimator != OURS:
+        return series
+    ends: list[tuple[float | None, float | None]] = []
+    for ratio, low, high in zip(series.ratios, series.lows, series.highs, strict=True):
+        made = process_interval([low, *[ratio] * (SIX - 2), high]) if low and high else None
+        ends.append(made or (None, None))
+    return msgspec.structs.replace(series, lows=tuple(low for low, _ in ends), highs=tuple(high for _, high in ends))
 
 
 def over_workloads(bench: Bench, condition: str, estimator: str, seconds: float, figure: str) -> float | None:

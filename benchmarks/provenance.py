@@ -7,12 +7,12 @@ import importlib
 import importlib.metadata
 from datetime import UTC, datetime
 
-from compile_guide.recorder.machine import machine
+from compile_guide.recorder import machine
 
 
 def this_machine() -> tuple[str, dict[str, str | int]]:
     """Return this machine's id, and the facts about it that results keep."""
-    it = machine()
+    it = machine.this_machine()
     return it.id, {"chip": it.gpu or it.chip, "cores": it.cores, "backend": it.backend,
                    "os": it.os, "python": it.python, "mlx": it.mlx}  # fmt: skip
 

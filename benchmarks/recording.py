@@ -42,7 +42,7 @@ def _once(folder: Path) -> dict[str, float]:
     totals = dict.fromkeys((MEASURING, KERNELS, CHECKS, IMPORTS, PROCESSES, OWN_CODE), 0.0)
     start = time.perf_counter()
     with _watched(totals):
-        results = measure.measure(plan, machine, folder, lambda step: None)
+        results = measure.run_examples(plan, machine, folder, lambda step: None)
     if failed := [f"{result.name} failed: {result.failure}" for result in results if result.failure]:
         raise BenchError(failed[0])
     return {**totals, WALL: time.perf_counter() - start}

@@ -19,6 +19,7 @@ from sphinx.util.console import strip_colors
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from _ext.private_names import PRIVATE_NAMES as GUIDES
+from compile_guide.formatting import format_ratio
 from compile_guide.records.schema import Entry, Record, save
 from compile_guide.sphinxext.private_names import PRIVATE_NAMES as GUESTS
 
@@ -81,8 +82,16 @@ HEADERS = {
 }
 INDEX = "# T\n\n```{toctree}\ngallery/index\n```\n"
 FAST = make_entry("gelu", ratios=(1.21, 1.22, 1.23, 1.23, 1.24, 1.26))
-RATIO = "1.23× (1.21–1.26)"
-"""What is said of the ratio of :data:`FAST`."""
+SLOW = make_entry("gelu", ratios=(3.01, 3.02, 3.03, 3.03, 3.04, 3.05))
+
+
+def ratio_of(entry: Entry) -> str:
+    """Return what is said of a comparison's ratio, "1.23× (1.21–1.26)"."""
+    found = entry.comparison()
+    return format_ratio(found.ratio, found.interval)
+
+
+RATIO, SLOW_RATIO = ratio_of(FAST), ratio_of(SLOW)
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,10 @@ def patches_undone() -> Iterator[None]:
     finally:
         for (owner, name), value in zip(owners, before, strict=True):
             setattr(owner, name, value)
+
+
+OVERVIEWS = '\nextensions.append("_ext.overviews")\n'
+"""Setting for the directives `headline` and `claims-index`, which are this guide's own."""
 
 
 def build(folder: Path, *, gallery: bool = False, guide: bool = False, settings: str = "", **overrides: str) -> Site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import fork_server
@@ -88,7 +89,7 @@ def put_record(folder: Path, *ratios: float) -> None:
     save(made, folder / "docs" / "records" / f"{made.id}.json")
 
 
-def start(folder: Path, *options: str, log: Path | None = None) -> fork_server.BaseProcess:
+def start(folder: Path, *options: str, log: Path | None = None) -> BaseProcess:
     """Start a build of a checkout with the code that lies in it, as ``nox -s render`` does, with more options."""
     return fork_server.start(folder, [*SPHINX[2:], *options], log or log_of(folder))
 

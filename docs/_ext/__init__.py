@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 PARTS = (
     *("incremental", "sidebar", "graphs", "html_head", "site_files", "markdown_writer", "docstrings"),
-    *("observed", "promises", "published", "charts", "shares", "estimator_tables", "cost_tables"),
+    *("observed", "promises", "published", "charts", "overviews", "shares", "estimator_tables", "cost_tables"),
 )
 OF_THE_GALLERY = ("cards", "gallery_pages")
 

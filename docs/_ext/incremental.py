@@ -92,10 +92,14 @@ def _begin(app: Sphinx, config: Config) -> None:
     if sys.getfilesystemencoding() != "utf-8":  # else pages are read, and paths written, as ASCII
         raise SystemExit("compile_guide: Python works in ASCII here, and pages are UTF-8: set PYTHONUTF8=1")
     _lock(Path(app.confdir))
+    if (info := Path(app.outdir) / ".buildinfo").is_file() and not info.stat().st_size:
+        info.unlink()  # a full disk left it so, and Sphinx can't read it
     note = Path(app.doctreedir) / STATE
     before, now = read_note(note), made_from(app)
     app._compile_guide_before = before  # type: ignore[attr-defined]
     app._compile_guide_anew = not before.get("ended") or before.get("from") != now  # type: ignore[attr-defined]
+    if before and not before.get("ended"):  # where the disk was full, Sphinx can't read its own note
+        (Path(app.outdir) / ".buildinfo").unlink(missing_ok=True)
     write_note(note, **{"files": {}, "titles": "", **before, "ended": False, "from": now})
 
 

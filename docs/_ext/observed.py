@@ -9,10 +9,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from _ext.turns import Turn, turns
+from _ext.turns import Turn, find_turns
 from claims._errors import ENTRIES
 from claims._errors._entry import Entry
-from compile_guide.ledger.history import History, HistoryError, Version, load
+from claims._history import History, HistoryError, Version, load
 from compile_guide.records.schema import Message, Record
 from compile_guide.sphinxext.domain import place_link, places
 from compile_guide.sphinxext.machine_tabs import grouped, in_order, machine_name, machines_cell, versions
@@ -28,6 +28,7 @@ OUTCOMES = {
     "throws on the second size": "! throws on the second size",
     "silently wrong": "✗ silently wrong",
     "ends the process": "✗ ends the process",
+    "not tried": "– not tried",
 }
 
 
@@ -65,9 +66,16 @@ class ShapelessSupport(RecordsDirective):
     @staticmethod
     def _details(record: Record) -> list[nodes.Node]:
         listed = nodes.bullet_list()
+        right: dict[str, list[nodes.Node | str]] = {}
         for row in record.tables.support:
-            if (row.smaller, row.larger) != ("right", "right"):
-                listed += nodes.list_item("", paragraph(nodes.literal(row.code, row.code), ": ", "; ".join(row.seen)))
+            code = nodes.literal(row.code, row.code)
+            if (row.smaller, row.larger) == ("right", "right"):
+                sizes = "; ".join(seen.partition(":")[0] for seen in row.seen)
+                right.setdefault(sizes, []).extend((", ", code))
+            else:
+                listed += nodes.list_item("", paragraph(code, ": ", "; ".join(row.seen)))
+        for sizes, codes in right.items():
+            listed += nodes.list_item("", paragraph(f"right for {sizes}: ", *codes[1:]))
         return [listed]
 
 
@@ -159,12 +167,12 @@ class VersionHistory(SphinxDirective):
             warn(str(error), "history", self.get_location())
             return []
         able = [version for version in history.versions if version.status == "ok"]
-        changed = {turn.claim for turn in turns(history)}
+        changed = {turn.claim for turn in find_turns(history)}
         same = sorted({id for version in able for id in version.verdicts} - changed)
         return [
             paragraph(_extent(history, able)),
             *self._not_run(history),
-            *self._in_words(turns(history)),
+            *self._in_words(find_turns(history)),
             *([self._grid(sorted(changed), able)] if changed else []),
             *([folded("Claims whose verdict never changed", *_unchanged(same, able))] if same else []),
         ]

@@ -13,13 +13,14 @@ from sphinx.application import Sphinx
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, format_time
 from compile_guide.records.record_set import RecordSet
+from compile_guide.records.schema import Machine
 from compile_guide.sphinxext.domain import place_link, places
 from compile_guide.sphinxext.machine_tabs import machine_name
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text, warn
 from compile_guide.sphinxext.pages import having
 from compile_guide.sphinxext.roles import generated, measured, on_each, record_set
-from compile_guide.sphinxext.text import MEASURED, virtual
+from compile_guide.sphinxext.text import MEASURED
 
 MAX_BYTES = 200_000
 HEADER = ("What", "Where", "Plain", "Compiled", "Speed-up")
@@ -138,6 +139,11 @@ class Published(FiguresDirective):
         if not chosen:
             warn(f"no published figure has the topic {topic!r}", "published", self.get_location())
         return [self.quoted(chosen)] if chosen else []
+
+
+def virtual(machine: Machine) -> bool:
+    """Whether a Mac is a virtual one, such as those that GitHub lends: its GPU says so, and isn't the chip's own."""
+    return "paravirtual" in (machine.gpu or "").lower()
 
 
 class AppleSilicon(FiguresDirective):

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from compile_guide.comparison import Run
 from compile_guide.formatting import format_bytes, format_rate
 from compile_guide.records.schema import Entry, Record
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_tabs
+from compile_guide.sphinxext.machine_tabs import Panel, in_order, tabs
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text
 
@@ -25,7 +25,7 @@ class CopyShares(RecordsDirective):
     def run(self) -> list[nodes.Node]:
         """Return a table for each machine that has such comparisons."""
         panels: list[Panel] = [(r, [made]) for r in in_order(self.records()) if (made := self._table(r))]
-        return [machine_tabs(panels)] if panels else []
+        return [tabs(panels)] if panels else []
 
     def _table(self, record: Record) -> nodes.table | None:
         entries = [e for e in record.comparisons if e.runs and (e.bytes_moved or 0) >= FEWEST_BYTES]

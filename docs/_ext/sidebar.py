@@ -123,18 +123,18 @@ def _give_back(
     context["toctree"] = toctree
     if KEY in context:
         folder = PurePosixPath(page).parent.as_posix()
-        context[KEY] = sidebar(app, folder).marked(app.builder.get_relative_uri(_nowhere(folder), page))
+        context[KEY] = sidebar_of(app, folder).marked(app.builder.get_relative_uri(_nowhere(folder), page))
 
 
 def _nowhere(folder: str) -> str:
     return NOWHERE if folder == TOP else f"{folder}/{NOWHERE}"
 
 
-def sidebar(app: Sphinx, folder: str) -> Sidebar:
+def sidebar_of(app: Sphinx, folder: str) -> Sidebar:
     """Return the sidebar of a folder's pages."""
     made: dict[str, Sidebar] = app.__dict__.setdefault("_compile_guide_sidebars", {})
     if folder not in made:
-        made[folder] = parse(_made_anew(app) if folder == TOP else _moved(app, sidebar(app, TOP).html, folder))
+        made[folder] = parse(_made_anew(app) if folder == TOP else _moved(app, sidebar_of(app, TOP).html, folder))
     return made[folder]
 
 

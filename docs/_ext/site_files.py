@@ -11,7 +11,7 @@ from _ext.html_head import home
 from compile_guide.sphinxext.record_files import write_ours
 
 
-def site_files(app: Sphinx) -> dict[str, str]:
+def file_texts(app: Sphinx) -> dict[str, str]:
     """Return the text of each file by its name; nothing where the address isn't known.
 
     A file of the same name among ``html_extra_path`` stands instead of ours.
@@ -33,7 +33,7 @@ def site_map(app: Sphinx) -> str:
 
 def _write(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.name == "html":
-        files = {name: text.encode() for name, text in site_files(app).items()}
+        files = {name: text.encode() for name, text in file_texts(app).items()}
         write_ours(app, files, "compile-guide-site-files.json")
 
 

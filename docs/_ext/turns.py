@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compile_guide.ledger.history import History, Version
+from claims._history import History, Version
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Turn:
     after: str
 
 
-def turns(history: History) -> tuple[Turn, ...]:
+def find_turns(history: History) -> tuple[Turn, ...]:
     """Return every change of a claim's verdict from one release that checked it to the next such, oldest first."""
     changes = []
     latest: dict[str, Version] = {}

@@ -23,14 +23,14 @@ from typing import Any
 from compile_guide.shapeless_check import FIRST, RIGHT, SECOND, WRONG, try_sizes, words
 
 from ._shapeless_cases import GROUPS, Group, Shape
-from ._shapeless_layers import layer_groups, made_layer
+from ._shapeless_layer_cases import layer_groups, made_layer
 
 ENDS = "ends the process"
 ABSENT = "does not run in this version"
 UNTRIED = "not tried"
 SEVERITY = (UNTRIED, ABSENT, RIGHT, FIRST, SECOND, WRONG, ENDS)
 LIMIT_S = 20.0
-BATCH = 12
+BATCH = 48
 BEYOND = 256
 REPEATS = 100
 RISKY = ("addmm", "Linear", "= 0")
@@ -90,9 +90,13 @@ def _trials(name: str, side: str) -> list[Trial]:
 def _row(name: str, code: str, results: dict[Trial, tuple[str, str]]) -> Row:
     """Return the row of a function, from the outcome and the words of each trial."""
     sides = _trials(name, "smaller"), _trials(name, "larger")
-    worst = [max((results[trial][0] for trial in side), key=SEVERITY.index, default=UNTRIED) for side in sides]
+    smaller, larger = (
+        max((results[trial][0] for trial in side), key=SEVERITY.index, default=UNTRIED) for side in sides
+    )
     seen = [(trial, *results[trial]) for side in sides for trial in side]
-    return Row(name, code, *worst, tuple(f"{t.first} then {t.second}: {o}{w and ': ' + w}" for t, o, w in seen))
+    return Row(
+        name, code, smaller, larger, tuple(f"{t.first} then {t.second}: {o}{w and ': ' + w}" for t, o, w in seen)
+    )
 
 
 def _run(batch: Sequence[Trial]) -> dict[Trial, tuple[str, str]]:

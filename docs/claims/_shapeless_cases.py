@@ -11,7 +11,7 @@ and then called with a longer axis can end the process, and no such call belongs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Shape = tuple[int, ...]
 
@@ -151,10 +151,12 @@ SORTING = {
     "mx.sort": "mx.sort(x, axis=0)",
     "mx.argsort": "mx.argsort(x, axis=-1)",
     "mx.partition": "mx.partition(x, 1, axis=0)",
-    "mx.partition from the end": "mx.partition(x, -1, axis=0)",
     "mx.argpartition": "mx.take_along_axis(x, mx.argpartition(x, 1, axis=0), axis=0)",
-    "mx.argpartition from the end": "mx.take_along_axis(x, mx.argpartition(x, -1, axis=0), axis=0)",
     "mx.topk": "mx.topk(x, 2, axis=0)",
+}
+SORTING_FROM_END = {
+    "mx.partition from the end": "mx.partition(x, -1, axis=0)",
+    "mx.argpartition from the end": "mx.take_along_axis(x, mx.argpartition(x, -1, axis=0), axis=0)",
 }
 PRODUCTS = {
     "mx.matmul": "mx.matmul(x, mx.transpose(x))",
@@ -207,6 +209,7 @@ GROUPS = (
     Group("float32", (USUAL,), MATRIX),
     Group("float32", (USUAL, TWO_ROWS, ONE_ROW), {**SHAPES, **CUTS}),
     Group("float32", (USUAL, TWO_ROWS), SORTING),
+    Group("float32", (replace(USUAL, smaller=()), TWO_ROWS), SORTING_FROM_END),
     Group("float32", (Sizes((4, 6), ((2, 6),), ((8, 6),)),), ROWS_ONLY),
     Group("float32", (Sizes((4, 6), (), ((8, 6),)),), ROWS_LARGER),
     Group("float32", (Sizes((4, 4), ((2, 2),), ((6, 6),)),), SQUARES),

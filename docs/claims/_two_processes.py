@@ -36,7 +36,7 @@ def on_two(mx: Any, function: Callable[..., Any]) -> list[Any] | Seen:
 
 def _join(mx: Any, function: Callable[..., Any], hosts: Path, rank: int) -> Any:
     env = {"MLX_HOSTFILE": str(hosts), "MLX_RANK": str(rank)}
-    return in_child(mx, member, function.__module__, function.__name__, env=env, limit_s=30)
+    return in_child(mx, member, function.__module__, function.__name__, env=env, limit_s=60)
 
 
 def member(mx: Any, module: str, name: str) -> Any:

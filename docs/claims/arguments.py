@@ -303,7 +303,7 @@ def _(mx: Any) -> Seen:
     "named-tuple-argument",
     "A NamedTuple of arrays arrives in a compiled function as a NamedTuple.",
     source=GUIDE,
-    answer="Yes, since 0.29: its fields can be used by name, and it may be returned.",
+    answer="Yes on current versions: its fields can be used by name; on older ones it arrives as a plain tuple.",
 )
 def _(mx: Any) -> Seen:
     class Pair(NamedTuple):

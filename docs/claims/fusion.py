@@ -298,4 +298,4 @@ def _arrays_for_last(mx: Any, fun: Any, x: Any) -> int:
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     mx.eval(fun(x)[-1])
-    return round(float(mx.get_peak_memory() - before) / x.nbytes)
+    return round(float(mx.get_peak_memory() - before) / float(x.nbytes))

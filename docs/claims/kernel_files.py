@@ -177,7 +177,7 @@ def _where(mx: Any) -> list[str]:
     "kernels-kept-by-version",
     "Kernels that another MLX version left in the temporary folder are told apart.",
     source=GUIDE,
-    answer="Since 0.29 the folder's name holds the version; before, an upgrade loaded the old version's kernels.",
+    answer="Since 0.29.0 the folder's name holds the version; before, an upgrade loaded the old version's kernels.",
     cold=True,
 )
 def _(mx: Any) -> Seen:

@@ -171,7 +171,7 @@ def _break(mx: Any, state: list[Any]) -> str:
     "multi-output-leaks",
     "Compiling throw-away functions leaks memory if they hold an operation with several results, such as mx.split.",
     source=issue(3932),
-    answer="It did from 0.30.0 to 0.32.2: the arrays that such a function closes over were never given back.",
+    answer="It did from 0.29.4 to 0.32.2: the arrays that such a function closes over were never given back.",
 )
 def _(mx: Any) -> Seen:
     def halves(weight: Any) -> Any:

@@ -115,7 +115,8 @@ def _(mx: Any) -> Seen:
     "modulo-operators",
     "% and // must not be used on arrays; take both from mx.divmod.",
     source=NUMPY,
-    answer="They may on 0.32.4, where they agree with mx.divmod and with Python; older versions rounded towards zero.",
+    answer="They may since 0.32.3, where they agree with mx.divmod and with Python; through 0.32.1 all of them rounded "
+    "towards zero, and on 0.32.2 // alone did.",
 )
 def _(mx: Any) -> Seen:
     a, b = mx.array([7, -7, 7]), mx.array([2, 2, -2])

@@ -32,12 +32,16 @@ def _small(mx: Any, nn: Any) -> Any:
     return model
 
 
+def _compiled(mx: Any, model: Any) -> Any:
+    return mx.compile(lambda x: model(x), inputs=model.state)
+
+
 def _followed(mx: Any, **changes: Callable[[Any, Any], Any]) -> Seen:
     """Change a model after its compiled function was called; holds when the next call follows each change."""
     nn, seen = optional("mlx.nn"), {}
     for name, change in changes.items():
         model = _small(mx, nn)
-        compiled = mx.compile(lambda x, model=model: model(x), inputs=model.state)
+        compiled = _compiled(mx, model)
         x = mx.arange(32).reshape(4, 8) / 32
         mx.eval(compiled(x))
         if trouble := raised(partial(change, nn, model)):

@@ -364,7 +364,7 @@ def _other_outputs(mx: Any) -> Any:
     "same-chain-other-outputs",
     "Two compiled functions may run the same chain of operations and return different parts of it.",
     source=GUIDE,
-    answer="Yes; up to 0.29 the CPU backend took one's kernel for the other's and the process crashed.",
+    answer="Yes since 0.29.3; through 0.29.2 the CPU backend took one's kernel for the other's, and the process crashed.",
 )
 def _(mx: Any) -> Seen:
     return survives(mx, _other_outputs, [True, True])

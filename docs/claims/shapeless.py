@@ -90,7 +90,7 @@ def _(mx: Any) -> Seen:
     "shapeless-plain-apart",
     "A plain and a shapeless wrapper of one function keep their traces apart.",
     source=GUIDE,
-    answer="On newer versions; older ones let each use the other's traces.",
+    answer="On 0.25.2 and newer; 0.21.1 let each use the other's traces.",
 )
 def _(mx: Any) -> Seen:
     counted = Counted(lambda x: mx.exp(x))
@@ -249,7 +249,7 @@ def _(mx: Any) -> Seen:
     "shapeless-broadcast-changes",
     "A length of 1 that appears or disappears in a second call broadcasts rightly under shapeless=True.",
     source=GUIDE,
-    answer="On newer versions; older ones froze how the first call broadcast.",
+    answer="Since 0.31.2; before, how the first call broadcast was frozen.",
 )
 def _(mx: Any) -> Seen:
     compiled = mx.compile(lambda x, y: mx.add(x, y), shapeless=True)
@@ -278,7 +278,7 @@ def _(mx: Any) -> Seen:
     "shapeless-linear-larger",
     "nn.Linear with a bias is right for a larger batch under shapeless=True.",
     source="ml-explore/mlx#3262, which made it possible",
-    answer="No on 0.31.2 and newer: the rows beyond the first size get no right bias; older versions threw.",
+    answer="No: since 0.31.2 the rows beyond the first size get no right bias; before, it threw.",
 )
 def _(mx: Any) -> Seen:
     ended = in_child(mx, linear_rows, 4, 6)
@@ -289,8 +289,7 @@ def _(mx: Any) -> Seen:
     "shapeless-linear-smaller",
     "nn.Linear with a bias is right for a smaller batch under shapeless=True.",
     source=GUIDE,
-    answer="No on 0.31.2 and newer: it writes beyond the result and can kill the process; older versions "
-    "threw. Use "
+    answer="No: since 0.31.2 it writes beyond the result and can kill the process; before, it threw. Use "
     "x @ weight.T + bias.",
 )
 def _(mx: Any) -> Seen:

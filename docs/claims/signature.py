@@ -79,7 +79,7 @@ def _(mx: Any) -> Seen:
     "none-argument",
     "None may be passed to a compiled function.",
     source=f"{issue(2621)} and #825",
-    answer="Yes from 0.29.4 on; it was refused with a ValueError before.",
+    answer="Yes since 0.29.2; before, it was refused with a ValueError.",
 )
 def _(mx: Any) -> Seen:
     x = mx.zeros((4,))
@@ -239,7 +239,7 @@ def _(mx: Any) -> Seen:
     "results-vary-by-argument",
     "A compiled function may return another number of values for another Python argument.",
     source=issue(2632),
-    answer="Yes: each trace keeps its own tree of results; old versions kept to the first call's number.",
+    answer="Yes: since 0.29.3 each trace keeps its own tree of results; before, the first call's number stayed.",
 )
 def _(mx: Any) -> Seen:
     child = in_child(mx, result_lengths)

@@ -58,7 +58,7 @@ def _(mx: Any) -> Seen:
     "released-in-other-thread",
     "A compiled function may be dropped in another thread than the one that called it.",
     source=issue(3940),
-    answer="Since 0.32.2; from 0.31.2 on its traces stayed, and a new function at the same address got them.",
+    answer="Since 0.32.1; on 0.31.2 and 0.32.0 its traces stayed, and a new function at the same address got them.",
 )
 def _(mx: Any) -> Seen:
     asked: SimpleQueue[int | None] = SimpleQueue()

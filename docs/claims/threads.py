@@ -175,7 +175,7 @@ def _(mx: Any) -> Seen:
     "captured-random-in-worker",
     "With mx.random.state captured, a compiled function draws new numbers at each call, in any thread.",
     source=issue(4234),
-    answer="Since 0.32.2; from 0.31.2 on a worker thread got the same numbers again and again.",
+    answer="Since 0.32.1; on 0.31.2 and 0.32.0 a worker thread got the same numbers again and again.",
 )
 def _(mx: Any) -> Seen:
     state = mx.random.state

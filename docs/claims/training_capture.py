@@ -47,6 +47,25 @@ def _(mx: Any) -> Seen:
     return Seen(shown == "3", f"different masks in three calls: {shown}")
 
 
+@claim(
+    "functional-step-dropout",
+    "A step that gets its parameters as arguments and captures nothing may hold Dropout.",
+    source="what a step without captured state seems to promise",
+    answer="No: it drops the same units at each call; pass a key in, or capture mx.random.state.",
+)
+def _(mx: Any) -> Seen:
+    made, nn = setup(mx), optional("mlx.nn")
+    layer, ones = nn.Dropout(0.5), mx.ones((64, 2))
+
+    def step(parameters: Any) -> Any:
+        made.model.update(parameters)
+        return made.model(layer(ones))
+
+    compiled, parameters = mx.compile(step), made.model.parameters()
+    outputs = {tuple(compiled(parameters).flatten().tolist()) for _ in range(3)}
+    return Seen(len(outputs) == 3, f"three calls with the same parameters give {len(outputs)} different output(s)")
+
+
 def _masks(mx: Any, **captured: Any) -> str:
     """Return how many different dropout masks three calls of a compiled function give, or the exception."""
     nn = optional("mlx.nn")
@@ -301,7 +320,7 @@ def _(mx: Any) -> Seen:
     for name in ("plain", "checkpointed"):
         layer = nn.BatchNorm(2)
         call = layer if name == "plain" else utils.checkpoint(layer)
-        step = nn.value_and_grad(layer, lambda x, call=call: mx.sum(mx.square(call(x))))  # type: ignore[misc]
+        step = nn.value_and_grad(layer, lambda x, call=call: mx.sum(mx.square(call(x))))
         mx.eval(mx.compile(step, inputs=layer.state, outputs=layer.state)(x), layer.state)
         seen[name] = [round(value, 5) for value in layer.running_mean.tolist()]
     words = ", ".join(f"{name} {mean}" for name, mean in seen.items())

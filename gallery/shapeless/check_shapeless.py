@@ -30,8 +30,10 @@ from compile_guide.timing import Table, compare
 #
 # One call
 # --------
-# ``check_shapeless`` compiles a function with ``shapeless=True``, calls it with one size, then with a larger one, and
-# compares with the function itself. Take the mean over the words of a text, of shape (words, features):
+# ``check_shapeless`` compiles a function with ``shapeless=True``, calls it with one size, then with larger ones, and
+# compares with the function itself. The second size that you give says which axes grow; from there it goes on to larger ones by
+# itself. All this happens in a process of its own, because a wrong trace may end it. Take the mean over the words of a
+# text, of shape (words, features):
 
 
 def mean_of_words(x: mx.array) -> mx.array:
@@ -108,8 +110,7 @@ PIECES: list[Function] = [
 
 # %%
 # And this is what becomes of each when the second text is longer, when its words have more features, and when both
-# grow. No axis shrinks: where a trace is wrong for a smaller size, it may write beyond an array's end, which is nothing
-# to try in a process that one needs. The helper refuses it.
+# grow. No axis shrinks: where a trace is wrong for a smaller size, it may write beyond an array's end. The helper refuses it.
 
 FIRST = text(4, 8)
 SECOND = {
@@ -224,12 +225,12 @@ compare("check-shapeless-mended", for_the_shape, for_all_shapes, words, atol=1e-
 # -----------------
 # - Before ``shapeless=True``: one line with ``check_shapeless``, and a size for each axis that will vary. It belongs into
 #   your tests.
-# - Trace at the smallest size, and check with larger ones.
-# - "Right" is said of these sizes only. A branch on a length (:claim:`shapeless-branch-on-shape`) shows when the two sizes
-#   lie on different sides of it.
+# - Trace at the smallest size that you will have; the check goes on from there.
+# - "Right" is said of the sizes in ``Check.sizes`` only. A branch on a length (:claim:`shapeless-branch-on-shape`) shows when
+#   they lie on different sides of it.
 # - Mend by naming axes and comparing positions. What can't be mended stays outside.
 #
 # Where to go next
 # ----------------
-# *Shapeless compilation* measures what it saves. The helper is one file, ``compile_guide/shapeless_check.py``, and comes
-# along with ``python -m compile_guide copy check_shapeless``.
+# *Shapeless compilation* measures what it saves. The helper, ``compile_guide/shapeless_check.py``, comes along with the files
+# that it needs: ``python -m compile_guide copy check_shapeless``.

@@ -222,17 +222,17 @@ figure.legend(loc="outside lower center", ncols=3)
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 made = [c for c in (*sweep, documented) if c.ratio is not None]
 ax.axhline(1, color="gray", linestyle=":", label="a copy")
-ax.plot(sizes_of(made), [c.candidate_share for c in made], "o-", label="compiled")
+ax.plot(sizes_of(made), [c.share(c.candidate_s) for c in made], "o-", label="compiled")
 ax.plot(
     sizes_of(made),
-    [c.baseline_share for c in made],
+    [c.share(c.baseline_s) for c in made],
     "^--",
     color="black",
     label="plain",
 )
 ax.plot(
     sizes_of([control]),
-    [control.candidate_share],
+    [control.share(control.candidate_s)],
     "D",
     color="C2",
     label="compiled, without erf",

@@ -159,7 +159,7 @@ plt.show()
 # The last six changes start no trace. Three of them are as they should be: the values of arrays are data, a
 # number that is an array is data too (:claim:`arrays-keep-one-trace`), and another memory layout asks for
 # another *kernel* at most (:claim:`layout-builds-kernel`). The other three are traps. A list and a tuple share
-# a trace (:claim:`collision-list-tuple`), so do ``True`` and ``1`` (:claim:`collision-true-one`): a function
+# a trace (:claim:`collision-list-tuple`), so do ``True`` and ``1`` (:claim:`collision-true-one`), and ``0`` and ``0.0`` (:claim:`collision-zeros`): a function
 # that treats them differently answers both like the first. And what is closed over is frozen
 # (:claim:`global-number-updates`).
 

@@ -140,10 +140,9 @@ for name, curve in plain_losses.items():
 # Plain and compiled
 # ------------------
 # With ``fresh=True``, ``compare`` lets each side build a model of its own. It follows both for a few steps,
-# and compares the loss and the whole state after each, before it times them. On some
-# backends a compiled function differs from the plain one in the last digits (“it may differ”:
-# :verdict:`numeric-differences` here), and training passes such digits on from step to step; hence the wider
-# tolerance.
+# and compares the loss and the whole state after each, before it times them. A compiled function may differ from the
+# plain one in the last digits (:verdict:`numeric-differences` here; which functions do depends on the backend), and
+# training passes such digits on from step to step; hence the wider tolerance.
 
 
 def ready_to_train(

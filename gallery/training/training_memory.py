@@ -220,7 +220,8 @@ Table(("version", "peak memory", "time of a step"), tuple(cells))
 #
 # **Checkpointed:** each block remembers its input alone, and its forward pass is computed a second time
 # (:claim:`compile-checkpoint-grad`). Peak: :measured:`memory-checkpointed.peak`. Compiled or not, the second forward pass
-# has to be paid for. How much is saved depends on the model and on the machine, so measure with yours.
+# has to be paid for. How much is saved depends on the model and on the machine, so measure with yours. These blocks hold
+# no Dropout, which would draw another mask in the second pass (:claim:`checkpoint-dropout`).
 #
 # **In parts, without mx.eval:** the graph of all parts is built first and evaluated as one. Nothing forces the first part to
 # be finished, and its memory to be free, before the second begins: :measured:`memory-accumulated.baseline_peak`. This is the

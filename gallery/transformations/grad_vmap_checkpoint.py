@@ -217,7 +217,7 @@ plt.show()
 # - A library function that is compiled already loses that under your ``grad`` or ``vmap``; compile around both.
 # - One gradient a point, in a Python loop, is never needed: ``vmap`` makes the batch.
 # - ``checkpoint`` and ``compile`` go together. Compare the peaks for your own network: what a checkpoint saves depends on
-#   how much it covers.
+#   how much it covers. Leave Dropout out of it: the second pass draws another mask (:claim:`checkpoint-dropout`).
 #
 # Where to go next
 # ----------------

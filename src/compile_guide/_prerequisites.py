@@ -73,17 +73,6 @@ def probe_compiler(folder: Path) -> str | None:
     return None
 
 
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
-"""What NVIDIA's driver opens: on Linux, and on Linux within Windows."""
-
-
-def gpu_fault(mlx: str, devices: tuple[str, ...] = GPU_DEVICES) -> str | None:
-    """Return in one line that a CUDA build of MLX would find no GPU here; None if it may find one."""
-    if not mlx.startswith("cuda") or any(Path(device).exists() for device in devices):
-        return None
-    return f"--mlx {mlx}: no NVIDIA GPU is here ({devices[0]} is missing); without --mlx, MLX computes on the processor"
-
-
 def mlx_fault() -> str | None:
     """Return in one line that MLX isn't installed, or too old; None if it can be used. It isn't imported for that."""
     try:

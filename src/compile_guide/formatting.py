@@ -81,12 +81,9 @@ def excludes_one(low: float, high: float) -> bool:
 
 
 def format_percent(share: float | None, *, signed: bool = False, tenths: bool = False) -> str:
-    """Return a share in percent to two digits: "41 %", "4.1 %", "0.41 %".
+    """Return a share (1 is 100 %) in percent to two digits: "41 %", "4.1 %", "0.41 %"; "—" where it is None or NaN.
 
-    Args:
-        share: 1 is 100 %; "—" where it is None or NaN.
-        signed: put a sign before it: "+4.1 %", "−4.1 %".
-        tenths: write tenths also from 10 % on, where a goal is near: "89.6 %".
+    With ``signed`` it has a sign: "+4.1 %", "−4.1 %". With ``tenths`` it has tenths also from 10 % on, where a goal is near.
     """
     if not known(share):
         return NOTHING

@@ -11,8 +11,6 @@ This file needs the standard library, mlx, and the two files that travel with it
 
 from __future__ import annotations
 
-import builtins
-import dis
 import importlib
 import io
 import itertools
@@ -23,7 +21,6 @@ import os
 import pickle
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,18 +37,14 @@ SECOND = "throws on the second size"
 WRONG = "silently wrong"
 ENDS = "ends the process"
 RAISED, STRANGE = "the function itself raised an error", "the function returns what can't be compared"
-UNCOMPILED = "the function ran again for the second size: compiling is off here"
 FACTORS, LONGEST, LARGEST = (1, 2, 4, 16, 64, 256), 1024, 2**16
-"""How many times the step from the small to the large size is made; the longest axis and the most values of an array that
-are made so. A cut such as ``x[:8]`` begins to act at some size only, so one larger size is not enough."""
-NOT_SENT = "not sent"
-IDENTITY: Any = object.__eq__
+"""How many times the step from the small to the large size is made, and the longest axis and the most values of an array that
+are made so: a cut such as ``x[:8]`` begins to act at some size only."""
 ENOUGH_S, LIMIT_S = 2.0, 300.0
 """Seconds after which no further size is tried, and after which a trial is given up."""
-
-
-Trial = tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...], float | None, float | None]
-"""A function, its arguments in the small and in the large size, the two tolerances."""
+Tolerances = tuple[float | None, float | None]
+Trial = tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...], Tolerances]
+"""A function, its arguments in the small and in the large size, and how far results may lie apart."""
 
 
 class SizeError(CompileGuideError, ValueError):
@@ -69,7 +62,7 @@ class Check:
     outcome: str
     seen: str = ""
     sizes: tuple[str, ...] = field(default=(), compare=False)
-    """The sizes that the outcome holds for: the one of the trace, then those of the later calls."""
+    """What the outcome holds for: the size of the trace, then those of the later calls."""
     note: str = field(default="", compare=False)
     """Why the trial ran in the caller's process, if it did."""
 
@@ -90,9 +83,8 @@ def check_shapeless(
     for the sizes in ``Check.sizes``; nothing is known of others, above all of ones smaller than ``small``.
 
     A wrong trace may write beyond an array's end, so the trial runs in a fresh Python process: what ends that one is an
-    outcome, too. ``fun`` is sent there by value, with the variables that it uses; it changes nothing in this process.
-    What can't be sent (such as an open file, or a function compiled in a script) is tried in this process, with
-    ``large`` alone, and ``Check.note`` says so.
+    outcome, too. ``fun`` is sent there by value, with the variables that it uses. What can't be sent (such as an open file,
+    or a function compiled in a script) is tried in this process, with ``large`` alone, and ``Check.note`` says so.
 
     Args:
         fun: returns an array or a tree (list, tuple, dict, dataclass) of arrays, numbers, text and None.
@@ -114,7 +106,7 @@ def check_shapeless(
     if not _compiling_is_on(mx):
         raise TrialError("compiling is off here, so nothing can be checked")
     mx.eval(first, second)
-    trial = (fun, first, second, rtol, atol)
+    trial = (fun, first, second, (rtol, atol))
     try:
         check = _in_child(mx, trial)
     except _NotSentError as error:
@@ -122,8 +114,8 @@ def check_shapeless(
         check = replace(check, note=str(error))
     if check.outcome == RAISED:
         fun(*second)  # raises here too, with its traceback
-    if check.outcome in (RAISED, UNCOMPILED, STRANGE):
-        raise TrialError(f"{check.outcome}, so nothing was checked{check.seen and ': ' + check.seen}")
+    if check.outcome in (RAISED, STRANGE):
+        raise TrialError(f"{check.outcome}, so nothing was checked: {check.seen}")
     return check
 
 
@@ -131,48 +123,35 @@ def _trial(
     mx: Any, trial: Trial, factors: tuple[int, ...] = FACTORS, seed: Callable[[int], Any] = lambda number: None
 ) -> Iterator[Check]:
     """Try one size after the other until one is not right: yield the sizes before each trial, and the outcome at the end."""
-    (fun, small, large, rtol, atol), start, runs = trial, math.inf, 0
+    fun, small, large, tolerances = trial
 
-    def counted(*arguments: Any) -> Any:
-        nonlocal runs
-        runs += 1
+    def seeded(*arguments: Any) -> Any:
         seed(0)  # so that a function that draws random numbers can be compared with itself
         return fun(*arguments)
 
     mx.eval(small, mx.zeros(1) + 1)  # the first work of a process would be traced twice
+    check, end = Check(RIGHT), math.inf
     sizes: tuple[str, ...] = (_shapes(small, small, large),)
-    check = Check(RIGHT)
     yield Check(ENDS, sizes=sizes)
     for size in _stretched(mx, small, large, factors):
         try:
-            wanted = counted(*size)
+            wanted = seeded(*size)
             mx.eval([leaf for _, leaf in leaves(wanted) if is_array(leaf)])
         except Exception as error:
             if len(sizes) == 1:
-                yield Check(RAISED, words(error))
-                return
+                check = Check(RAISED, words(error))
             break  # the function itself takes no such size
         sizes += (_shapes(size, small, large),)
         yield Check(ENDS, sizes=sizes)
-        runs = 0
-        check = try_sizes(mx, counted, small, size, wanted=lambda wanted=wanted: wanted, rtol=rtol, atol=atol)  # type: ignore[misc]
-        if runs > 1:
-            check = Check(UNCOMPILED)
-        start = min(start, time.perf_counter())  # the first size may have built kernels
-        if check.outcome != RIGHT or time.perf_counter() - start > ENOUGH_S:
+        check = try_sizes(mx, seeded, small, size, wanted=lambda result=wanted: result, tolerances=tolerances)  # type: ignore[misc]
+        end = min(end, time.perf_counter() + ENOUGH_S)  # the first size may have built kernels
+        if check.outcome != RIGHT or time.perf_counter() > end:
             break
     yield replace(check, sizes=sizes)
 
 
 def try_sizes(
-    mx: Any,
-    fun: Callable[..., Any],
-    first: tuple[Any, ...],
-    second: tuple[Any, ...],
-    *,
-    wanted: Callable[[], Any],
-    rtol: float | None = None,
-    atol: float | None = None,
+    mx: Any, fun: Callable[..., Any], first: Any, second: Any, *, wanted: Callable[[], Any], tolerances: Any = ()
 ) -> Check:
     """Call ``fun`` compiled shapeless with two sizes and compare what the second gives with ``wanted()``."""
     compiled, outcome = mx.compile(fun, shapeless=True), FIRST
@@ -183,7 +162,7 @@ def try_sizes(
             outcome = SECOND
     except Exception as error:  # any type is an outcome
         return Check(outcome, words(error))
-    return _compare(got, wanted(), rtol, atol)
+    return _compare(got, wanted(), tolerances)
 
 
 def words(error: Exception) -> str:
@@ -191,7 +170,7 @@ def words(error: Exception) -> str:
     return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")
 
 
-def _compare(got: Any, wanted: Any, rtol: float | None, atol: float | None) -> Check:
+def _compare(got: Any, wanted: Any, tolerances: Any) -> Check:
     have, want = list(leaves(got)), list(leaves(wanted))
     if len(have) != len(want):
         return Check(WRONG, f"{len(have)} arrays instead of {len(want)}")
@@ -199,9 +178,9 @@ def _compare(got: Any, wanted: Any, rtol: float | None, atol: float | None) -> C
         where = f" at {path}" if path else ""
         if is_array(a) and is_array(b) and tuple(a.shape) != tuple(b.shape):
             return Check(WRONG, f"shape {tuple(a.shape)} instead of {tuple(b.shape)}{where}")
-        if not is_array(b) and b is not None and type(b).__eq__ is IDENTITY:
+        if not is_array(b) and b is not None and type(b).__eq__ is object.__eq__:  # type: ignore[comparison-overlap]
             return Check(STRANGE, f"{type(b).__name__}{where}")
-        if difference(b, a, rtol, atol):
+        if difference(b, a, *tolerances):
             one_number = not is_array(a) and not is_array(b)
             return Check(WRONG, f"{a!r:.40} instead of {b!r:.40}{where}" if one_number else f"other values{where}")
     return Check(RIGHT)
@@ -216,8 +195,11 @@ def _compiling_is_on(mx: Any) -> bool:
 
 
 def _check_sizes(small: tuple[Any, ...], large: tuple[Any, ...]) -> None:
-    one, other = ([(path, _kind(value)) for path, value in leaves(size)] for size in (small, large))
-    if one != other:
+    kinds = [
+        [(path, (x.dtype, len(x.shape)) if is_array(x) else repr(x)) for path, x in leaves(size)]
+        for size in (small, large)
+    ]
+    if kinds[0] != kinds[1]:
         raise SizeError(
             "give both sizes the same number of arrays, dimensions and dtypes, and the same numbers beside them: else MLX"
             " traces again"
@@ -229,38 +211,28 @@ def _check_sizes(small: tuple[Any, ...], large: tuple[Any, ...]) -> None:
         raise SizeError("the two sizes are equal, so nothing would be checked: let an axis of the second be longer")
 
 
-def _kind(value: Any) -> Any:
-    return (value.dtype, len(value.shape)) if is_array(value) else repr(value)
-
-
 def _array_pairs(small: Any, large: Any) -> list[tuple[Any, Any]]:
-    pairs = zip(leaves(small), leaves(large), strict=True)
-    return [(a, b) for (_, a), (_, b) in pairs if is_array(a)]
+    return [(a, b) for (_, a), (_, b) in zip(leaves(small), leaves(large), strict=True) if is_array(a)]
 
 
-def _shapes(size: tuple[Any, ...], small: tuple[Any, ...], large: tuple[Any, ...]) -> str:
+def _shapes(size: Any, small: Any, large: Any) -> str:
     """Return the shapes of those arrays whose size varies, such as "(3, 4) and (3,)"."""
-    varying = [tuple(a.shape) != tuple(b.shape) for a, b in _array_pairs(small, large)]
-    arrays = [leaf for _, leaf in leaves(size) if is_array(leaf)]
-    return " and ".join(str(tuple(x.shape)) for x, varies in zip(arrays, varying, strict=True) if varies)
+    triples = zip(_array_pairs(size, size), _array_pairs(small, large), strict=True)
+    return " and ".join(str(tuple(x.shape)) for (x, _), (a, b) in triples if tuple(a.shape) != tuple(b.shape))
 
 
 def _stretched(mx: Any, small: Any, large: Any, factors: tuple[int, ...]) -> Iterator[Any]:
     """Yield the large size, and what lies further in the same direction, filled with the large one's values over and over."""
+    from mlx.utils import tree_map
 
-    def stretch(a: Any, b: Any, factor: int) -> Any:
-        if isinstance(b, list | tuple):
-            parts = [stretch(x, y, factor) for x, y in zip(a, b, strict=True)]
-            return type(b)(*parts) if hasattr(b, "_fields") else type(b)(parts)
-        if isinstance(b, dict) and any(x.shape != y.shape for x, y in _array_pairs(a, b)):
-            return {key: stretch(a[key], b[key], factor) for key in b}
+    def stretch(a: Any, b: Any) -> Any:
         for axis, (n, m) in enumerate(zip(a.shape, b.shape, strict=True) if isinstance(b, mx.array) else ()):
             if n != m:
                 b = mx.take(b, mx.arange(n + factor * (m - n)) % m, axis)
         return b
 
     for factor in factors:
-        size = stretch(small, large, factor)
+        size = tree_map(stretch, small, large, is_leaf=lambda part: isinstance(part, dict) and type(part) is not dict)
         shapes = [leaf.shape for _, leaf in leaves(size) if is_array(leaf)]
         if factor > 1 and any(max(s, default=0) > LONGEST or math.prod(s) > LARGEST for s in shapes):
             return
@@ -276,6 +248,8 @@ class _NotSentError(Exception):
 
 def _in_child(mx: Any, trial: Trial) -> Check:
     """Run a trial in a fresh Python process: the last line that it writes is the outcome."""
+    import subprocess  # a process that measures does without
+
     code = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import _child; _child()"
     data = io.BytesIO()
     try:
@@ -290,9 +264,8 @@ def _in_child(mx: Any, trial: Trial) -> Check:
     lines = [json.loads(line) for line in child.stdout.decode().splitlines()]
     if not lines:
         raise _NotSentError(child.stderr.decode().strip().rpartition("\n")[2] or "no process could be started")
-    if lines[-1][0] == NOT_SENT:
-        raise _NotSentError(lines[-1][1])
-    check = Check(lines[-1][0], lines[-1][1], tuple(lines[-1][2]))
+    outcome, seen, sizes = lines[-1]
+    check = Check(outcome, seen, tuple(sizes))
     if check.outcome == ENDS:
         end = child.returncode
         how = signal.Signals(-end).name if end < 0 else f"exit status {end}"
@@ -302,21 +275,14 @@ def _in_child(mx: Any, trial: Trial) -> Check:
 
 def _child() -> None:
     """Run the trial that comes through standard input; write a line before each step that may end the process."""
+    import mlx.core as mx
+
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the function prints is no line of ours
-
-    def tell(check: Check) -> None:
-        print(json.dumps([check.outcome, check.seen, check.sizes]), file=out, flush=True)
-
-    try:
-        import mlx.core as mx
-
-        device, trial = pickle.load(sys.stdin.buffer)
-    except Exception as error:
-        return tell(Check(NOT_SENT, words(error)))
+    device, trial = pickle.load(sys.stdin.buffer)
     mx.set_default_device(device)
     for check in _trial(mx, trial, FACTORS, mx.random.seed):
-        tell(check)
+        print(json.dumps([check.outcome, check.seen, check.sizes]), file=out, flush=True)
 
 
 class _Sender(pickle.Pickler):
@@ -326,12 +292,14 @@ class _Sender(pickle.Pickler):
         """Return how to make a value again, NotImplemented where pickle knows."""
         if isinstance(value, ModuleType):
             return importlib.import_module, (value.__name__,)
-        for module, name in (_own_name(value), _constant(value)):
-            if module != "__main__" and module in sys.modules and name and _named(module, name) is value:
-                return NotImplemented if type(value) in (FunctionType, type) else (_named, (module, name))
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+        if type(value).__name__ == "Dtype":
+            module, _, name = str(value).rpartition(".")
+        if module != "__main__" and module in sys.modules and name and _named(module, name) is value:
+            return NotImplemented if type(value) in (FunctionType, type) else (_named, (module, name))
         if type(value) is FunctionType:  # a function made by mx.compile claims to be one
             cells, known = value.__closure__ or (), value.__globals__
-            variables = {name: known[name] for name in _global_names(value.__code__) & known.keys()}
+            variables = {name: known[name] for name in _names(value.__code__) & known.keys()}
             kept = {**vars(value), "__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}
             state = (variables, [cell.cell_contents for cell in cells], kept)
             return _function, (marshal.dumps(value.__code__), len(cells)), state, None, None, _fill
@@ -343,43 +311,31 @@ class _Sender(pickle.Pickler):
         return NotImplemented
 
 
-def _own_name(value: Any) -> tuple[Any, Any]:
-    return getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-
-
-def _constant(value: Any) -> tuple[Any, Any]:
-    """Return module and name of a value that the module of its type keeps under a name, such as ``mx.float32``."""
-    module = type(value).__module__
-    kept = vars(sys.modules[module]) if module in sys.modules and module != "builtins" else {}
-    return module, next((name for name, other in kept.items() if other is value), None)
-
-
 def _named(module: str, name: str) -> Any:
     """Import what a module calls so; None where it has nothing of that name."""
-    found: Any = importlib.import_module(module)
+    value: Any = importlib.import_module(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
+        value = getattr(value, part, None)
+    return value
 
 
-def _global_names(code: CodeType) -> set[str]:
-    """Return the global names that a function and those within it read."""
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return names.union(*(_global_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+def _names(code: CodeType) -> set[str]:
+    """Return the names that a function and those within it look up: global variables, and attributes."""
+    return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _function(code: bytes, cells: int) -> FunctionType:
     """Make a function without its variables; they come afterwards, because they may hold the function itself."""
-    made = {"__builtins__": builtins, "__name__": "__main__"}
-    return FunctionType(marshal.loads(code), made, None, None, tuple(CellType() for _ in range(cells)))
+    cell_types = tuple(CellType() for _ in range(cells))
+    return FunctionType(marshal.loads(code), {"__name__": "__main__"}, None, None, cell_types)
 
 
-def _fill(made: Any, state: tuple[dict[str, Any], list[Any], dict[str, Any]]) -> None:
+def _fill(value: Any, state: tuple[dict[str, Any], list[Any], dict[str, Any]]) -> None:
     """Give a function its global variables, those of the functions around it, and its attributes; a class the last alone."""
     variables, contents, attributes = state
     if variables:
-        made.__globals__.update(variables)
-    for cell, content in zip(getattr(made, "__closure__", None) or (), contents, strict=True):
+        value.__globals__.update(variables)
+    for cell, content in zip(getattr(value, "__closure__", None) or (), contents, strict=True):
         cell.cell_contents = content
-    for name, value in attributes.items():
-        setattr(made, name, value)
+    for name, attribute in attributes.items():
+        setattr(value, name, attribute)

@@ -8,6 +8,7 @@ This file needs the standard library, mlx, and the two files that travel with it
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import io
@@ -39,8 +40,8 @@ from compile_guide.comparison import (
 )
 from compile_guide.formatting import Table, format_bytes, format_calls, format_per_second, format_time, printable
 
-__all__ = ["Comparison", "Table", "check_compiling", "compare", "copy_bandwidth", "median_interval", "table"]
-__all__ += ["format_bytes", "format_calls", "format_per_second", "format_time"]
+__all__ = ["Comparison", "Table", "check_compiling", "compare", "copy_bandwidth", "format_bytes", "format_calls"]
+__all__ += ["format_per_second", "format_time", "median_interval", "table"]
 
 SINK, REPLAY = "COMPILE_GUIDE_SINK", "COMPILE_GUIDE_REPLAY"
 KERNEL_SUFFIXES = {".so", ".ptx", ".cubin"}
@@ -49,14 +50,17 @@ MAX_PAIRS = 48
 LOOKS = (12, 24)
 """Pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval."""
 WARM_UP_CALLS, WARM_UP_S, LONG_S = 4, 0.01, 0.1
-"""Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none. The
-first calls after the other function's find their data gone from the caches: the first was seen to take twice as long, the
-fourth a tenth more; a call of 1.5 ms after only one such call took a seventh more than in a loop of its own."""
+"""Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none: after
+the other function's calls a function finds its data gone from the caches."""
 HARD_CAP = 10
 """A comparison may overrun its budget by this factor to get its fewest pairs; beyond it nothing is compared."""
+LONGEST_CALL_S = 15.0
+"""Seconds of the longest call that a process of the recorder compares: one pair of such calls is enough there."""
 COPY_BYTES, COPY_S = 1 << 28, 0.004
 ASKED: set[str] = set()
 """Names that a replay in this process couldn't give, because their example was never recorded."""
+Tolerances = tuple[float | None, float | None]
+SIDES = ("baseline", "candidate")
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 """What a result may hold beside its arrays: there is nothing to evaluate in it."""
 
@@ -84,11 +88,17 @@ class Settings:
     """Comparisons that an earlier process found too slow, with the seconds of one call: they aren't tried again."""
     comparisons: int = 0
     """How many an earlier process made in all: after as many :class:`Done` ends the script. 0: it runs to its end."""
+    longest_call_s: float | None = None
+    """Seconds of the longest call that is compared; None: three pairs of such calls must fit :attr:`cap_s`."""
 
     @property
     def cap_s(self) -> float:
-        """Seconds that the fewest pairs of a slow comparison may take."""
+        """Seconds that a comparison of slow calls may take; half of them end its sampling, were it after a single pair."""
         return HARD_CAP * max(self.budget_s, 1.0)
+
+    def too_slow(self, seconds: float) -> bool:
+        """Return whether a call is too slow to be compared."""
+        return seconds > (self.cap_s / 3 if self.longest_call_s is None else self.longest_call_s)
 
 
 class Done(BaseException):
@@ -127,15 +137,13 @@ def compare(
         compiled: False when the comparison isn't about compiling, so compiling needn't be switched on. When True, a
             candidate that isn't compiled after all gets a note.
         available: for a comparison that not every machine can make, whether this one can. Where it can't, nothing is
-            called or recorded, and the comparison says "not on this machine"; so it does when a record without it is
-            replayed. None: every machine can.
+            called or recorded, and the comparison says "not on this machine". None: every machine can.
         budget: seconds to spend on pairs of blocks in this process.
         half_width: sampling stops early when half the interval is narrower than this share of the ratio.
 
     Returns:
         The comparison. With ``COMPILE_GUIDE_SINK=FILE`` set it is also appended to FILE as a JSON line (the file's
-        first line may hold settings, among them after how many comparisons the script is to end); with
-        ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
+        first line may hold settings); with ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
 
     Raises:
         ComparisonError: a ValueError: the name is malformed, the functions return different values or no arrays, or
@@ -150,26 +158,20 @@ def compare(
     settings, sink = Settings(budget, half_width), os.environ.get(SINK)
     if available is False:
         result = Comparison(name)
-        return result if sink else _shown(result)
-    if sink:
-        settings = _settings_of(Path(sink), settings)
-    if compiled:
-        check_compiling()
-    if name in settings.slow:  # not even its inputs are evaluated: they may be half of what made it slow
-        result = Comparison(name, (), bytes_moved, slow_call_s=settings.slow[name])
     else:
-        pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
-        slow = pair.first_calls(rtol, atol)
-        if slow is None and compiled:
-            pair.note = pair.note or pair.uncompiled_note()
-        result = pair.measure(bytes_moved) if slow is None else Comparison(name, (), bytes_moved, slow, pair.note)
-    if sink:
-        _report(Path(sink), result, settings)
-    return result if sink else _shown(result)
-
-
-def _shown(result: Comparison) -> Comparison:
-    print(printable(result.describe(), sys.stdout), flush=True)
+        if sink:
+            settings = _settings_of(Path(sink), settings)
+        if compiled:
+            check_compiling()
+        if name in settings.slow:  # not even its inputs are evaluated: they may be half of what made it slow
+            result = Comparison(name, (), bytes_moved, settings.slow[name])
+        else:
+            pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
+            result = pair.measure((rtol, atol), bytes_moved, compiled)
+        if sink:
+            _report(Path(sink), result, settings)
+    if not sink:
+        print(printable(result.describe(), sys.stdout), flush=True)
     return result
 
 
@@ -185,7 +187,7 @@ def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional:
     """Return the comparison of that name from a record (``docs/records/*.json``).
 
     Where the record has nothing of the script that is running, the comparison is :func:`unmeasured`. One that is
-    missing beside others of its script is empty if that may be, else a LookupError.
+    missing beside others of its script is empty if it is optional, else a LookupError.
     """
     entries = _entries(file, file.stat().st_mtime_ns)
     if name in entries:
@@ -195,9 +197,8 @@ def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional:
         return unmeasured(name, bytes_moved)
     if optional:
         return Comparison(name)
-    raise RecordMissingError(
-        f"{file.name} has no comparison {name!r}: record it again with 'python -m compile_guide record'"
-    )
+    remedy = "record it again with 'python -m compile_guide record'"
+    raise RecordMissingError(f"{file.name} has no comparison {name!r}: {remedy}")
 
 
 @functools.lru_cache(maxsize=4)
@@ -206,10 +207,10 @@ def _entries(file: Path, _changed: int) -> dict[str, dict[str, Any]]:
 
 
 def _settings_of(sink: Path, default: Settings) -> Settings:
-    """The sink's first line, if it has one, is a JSON object of settings."""
+    """Return the settings in the sink's first line, if it has one; a recorder compares slower calls than a script."""
     with sink.open(encoding="utf-8") as file:
         first = json.loads(file.readline() or "{}")
-    return default if "runs" in first else Settings(**{**asdict(default), **first})
+    return Settings(**{**asdict(default), "longest_call_s": LONGEST_CALL_S, **({} if "runs" in first else first)})
 
 
 def check_compiling() -> None:
@@ -248,7 +249,7 @@ def copy_bandwidth() -> float:
     """
     import mlx.core as mx
 
-    about = mx.device_info() if hasattr(mx, "device_info") else {}
+    about = mx.device_info()
     room = int(about.get("memory_size") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     size, seconds = COPY_BYTES, _copy_s(COPY_BYTES)
     while seconds < COPY_S and 4 * size <= min(room // 16, 16 * COPY_BYTES):
@@ -296,50 +297,24 @@ def _has_fused_kernels(result: Any) -> bool:
     return '"Compiled' in text.getvalue()
 
 
-def _python_calls(side: _Side) -> int:
-    """Count the Python functions that one call of a side runs; a compiled one's body is none of them."""
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        side.call()
-    finally:
-        sys.setprofile(before)
-    return calls
-
-
 def _check_arrays(name: str, which: str, result: Any) -> None:
     """Raise a ComparisonError unless ``mx.eval`` reaches all that a function returned, and that holds an array."""
     found = list(leaves(result, dataclasses=False))
     strange = [(path, leaf) for path, leaf in found if not (is_array(leaf) or isinstance(leaf, PLAIN))]
-    what = f"{result!r:.60}, in which there is no array" if not strange else type(strange[0][1]).__name__
-    what += f" (at {strange[0][0]})" if strange and strange[0][0] else ""
-    if strange or not any(is_array(leaf) for _, leaf in found):
-        raise ComparisonError(
-            f"{name}: the {which} returns {what}; so nothing would be evaluated and timed. Return an array, or a list,"
-            " tuple or dict of arrays"
-        )
+    if not strange and any(is_array(leaf) for _, leaf in found):
+        return
+    path, leaf = strange[0] if strange else ("", None)
+    what = type(leaf).__name__ if strange else f"{result!r:.60}, in which there is no array"
+    what += f" (at {path})" if path else ""
+    raise ComparisonError(
+        f"{name}: the {which} returns {what}; so nothing would be evaluated and timed. Return an array, or a list,"
+        " tuple or dict of arrays"
+    )
 
 
 def _copies(inputs: tuple[Any, ...]) -> dict[str, Any]:
     """Return the values in a tuple of inputs by their places, copied: they stay when an input is changed in place."""
-    import mlx.core as mx
-
-    found = [(path, leaf) for path, leaf in leaves(inputs) if is_array(leaf) or isinstance(leaf, PLAIN)]
-    return {p: mx.array(x) if isinstance(x, mx.array) else x.copy() if is_array(x) else x for p, x in found}
-
-
-def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Return in words which input changed, "" when none did."""
-    if before.keys() != after.keys():
-        return f"{len(before)} values became {len(after)}"
-    changed = ((path, unequal(before[path], after[path], 0, 0)) for path in before)
-    return next((f"inputs{path}: {words}" for path, words in changed if words), "")
+    return {path: copy.copy(leaf) for path, leaf in leaves(inputs) if is_array(leaf) or isinstance(leaf, PLAIN)}
 
 
 def _rounded(value: float) -> float:
@@ -353,34 +328,49 @@ class _Side:
     def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         self.function, self.inputs = function, inputs
         self.first_s = self.call_s = 0.0
-        self.calls, self.warm_ups, self.peak = 1, 0, 0
+        self.calls, self.warm_ups, self.peak, self.python_calls = 1, 0, 0, 0
         self.built: int | None = None
 
-    def call(self) -> tuple[Any, float]:
-        """Call once, evaluate all that it returns, and return that and the seconds."""
+    def call(self) -> Any:
+        """Call once, evaluate all that it returns, and return that; keep the seconds."""
         import mlx.core as mx
 
         start = time.perf_counter()
         result = self.function(*self.inputs)
         mx.eval(result)
-        return result, time.perf_counter() - start
+        self.call_s = time.perf_counter() - start
+        return result
 
-    def first_call(self) -> tuple[Any, float]:
+    def first_call(self) -> Any:
         """Call for the first time, and count the kernel files that this wrote."""
         before = kernel_files()
-        result, self.first_s = self.call()
+        result, self.first_s = self.call(), self.call_s
         self.built = None if before is None else max(0, (kernel_files() or 0) - before)
-        return result, self.first_s
+        return result
 
     def warm_call(self) -> None:
-        """Call once more for the time of a warm call and the memory that it needs beyond what is held already."""
+        """Call once more for the time of a warm call, the Python that it runs, and the memory beyond what is held already."""
         import mlx.core as mx
 
         mx.reset_peak_memory()
         before = mx.get_active_memory()
-        result, self.call_s = self.call()
+        self.python_calls = self.count_python()
         self.peak = max(0, mx.get_peak_memory() - before)
-        del result
+
+    def count_python(self) -> int:
+        """Call once and count the Python functions that run, :meth:`call` among them; a compiled one's body is none."""
+        calls, before = 0, sys.getprofile()
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(count)
+        try:
+            self.call()
+        finally:
+            sys.setprofile(before)
+        return calls
 
     def calibrate(self, target_s: float) -> None:
         """Choose how many calls a block takes, so that reading the clock and the loop are lost in it, and how many before."""
@@ -391,19 +381,14 @@ class _Side:
         self.warm_ups = 0 if self.call_s > LONG_S else min(WARM_UP_CALLS, math.ceil(WARM_UP_S / self.call_s))
 
     def block(self) -> float:
-        """Time one block; return seconds a call. Nothing but the calls, or the single call, stands between the readings."""
+        """Time one block; return seconds a call. Nothing but the calls stands between the clock's readings."""
         import mlx.core as mx
 
         evaluate, function, inputs, clock = mx.eval, self.function, self.inputs, time.perf_counter
-        calls = repeat(None, self.calls)
         for _ in repeat(None, self.warm_ups):
             evaluate(function(*inputs))
-        if self.calls == 1:  # the harness is dearest here, and a loop makes it dearer
-            start = clock()
-            evaluate(function(*inputs))
-            return clock() - start
         start = clock()
-        for _ in calls:
+        for _ in repeat(None, self.calls):
             evaluate(function(*inputs))
         return (clock() - start) / self.calls
 
@@ -425,41 +410,45 @@ class _Pair:
         suspicious = type(baseline) is type(mx.compile(abs)) and _has_fused_kernels(baseline(*inputs))
         self.note = "the baseline is a compiled function too" if suspicious else ""
 
-    def first_calls(self, rtol: float | None, atol: float | None) -> float | None:
+    def first_calls(self, tolerances: Tolerances) -> float | None:
         """Time each side's first call and check that the results agree; steps with state are followed for three calls.
 
-        Returns the seconds of the baseline's call when it is too slow for a pair under the hard cap, else None.
+        Returns the seconds of the baseline's call when it is too slow, else None.
         """
-        before = _copies(self.inputs)
+        before, (baseline, _) = _copies(self.inputs), self.sides
         for number in range(3 if self.fresh else 1):
             results = []
-            for which, side in zip(("baseline", "candidate"), self.sides, strict=True):
-                result, seconds = side.call() if side.first_s else side.first_call()
-                _check_arrays(self.name, which, result)
-                if which == "baseline" and 3 * seconds > self.settings.cap_s:
-                    # It may have built kernels: a second call decides. A step with state gets one in its turn.
+            for which, side in zip(SIDES, self.sides, strict=True):
+                results.append(side.call() if number else side.first_call())
+                _check_arrays(self.name, which, results[-1])
+                if side is baseline and self.settings.too_slow(side.call_s):
                     if not self.fresh:
-                        result, seconds = side.call()
-                    if (number or not self.fresh) and 3 * seconds > self.settings.cap_s:
-                        return float(f"{seconds:.3g}")
-                results.append(result)
+                        results = [side.call()]  # the first may have built kernels
+                    if (number or not self.fresh) and self.settings.too_slow(side.call_s):
+                        return float(f"{side.call_s:.3g}")
                 if not self.fresh:
                     self._check_inputs(which, before)
-            if words := difference(results[0], results[1], rtol, atol):
-                self._refuse(results, words, rtol, atol)
+            if words := difference(results[0], results[1], *tolerances):
+                self._refuse(results, words, tolerances)
         return None
 
     def _check_inputs(self, which: str, before: dict[str, Any]) -> None:
-        if words := _change(before, _copies(self.inputs)):
+        after = _copies(self.inputs)
+        if before.keys() != after.keys():
+            words = f"{len(before)} values became {len(after)}"
+        else:
+            changes = ((path, unequal(before[path], after[path], 0, 0)) for path in before)
+            words = next((f"inputs{path}: {change}" for path, change in changes if change), "")
+        if words:
             raise ComparisonError(
                 f"{self.name}: the {which} changes its inputs ({words}), so the two functions don't get the same ones. Work"
                 " on a copy, or build fresh state for each function with fresh=True"
             )
 
-    def _refuse(self, results: list[Any], words: str, rtol: float | None, atol: float | None) -> NoReturn:
+    def _refuse(self, results: list[Any], words: str, tolerances: Tolerances) -> NoReturn:
         """Raise a ComparisonError that says whether a function disagrees with itself or with the other one."""
-        for which, side, result in zip(("baseline", "candidate"), self.sides, results, strict=True):
-            if not self.fresh and difference(result, side.call()[0], rtol, atol):
+        for which, side, result in zip(SIDES, self.sides, results, strict=True):
+            if not self.fresh and difference(result, side.call(), *tolerances):
                 raise ComparisonError(
                     f"{self.name}: {words}. The {which} returns other values at its second call: it keeps state, or draws"
                     " random numbers. Build fresh state for each side with fresh=True, and set the seed there"
@@ -469,39 +458,40 @@ class _Pair:
             " atol= where the difference is one of rounding"
         )
 
+    def measure(self, tolerances: Tolerances, bytes_moved: int | None, compiled: bool) -> Comparison:
+        """Check both sides, then sample pairs until the interval is narrow enough or the budget is spent."""
+        if (slow := self.first_calls(tolerances)) is not None:
+            return Comparison(self.name, (), bytes_moved, slow, self.note)
+        for side in self.sides:
+            side.warm_call()
+            side.calibrate(max(5e-4, self.settings.budget_s / (2 * MAX_PAIRS)))
+        note = self.note or (self.uncompiled_note() if compiled else "")
+        baseline_s, candidate_s = (tuple(map(_rounded, times)) for times in self._samples())
+        baseline, candidate = self.sides
+        run = Run(
+            *(baseline_s, candidate_s, _rounded(baseline.first_s), _rounded(candidate.first_s), self.settings.cache),
+            *(baseline.calls, candidate.calls, baseline.peak, candidate.peak),
+            copy_bandwidth=_rounded(copy_bandwidth()) if bytes_moved else None,
+            built=candidate.built,
+        )
+        return Comparison(self.name, (run,), bytes_moved, note=note)
+
     def uncompiled_note(self) -> str:
         """Return a note if a call of the candidate runs as much Python as one of the baseline, compiling on or off."""
         import mlx.core as mx
 
-        plain, fast = map(_python_calls, self.sides)  # one call in each count is _Side.call itself
+        plain, fast = (side.python_calls for side in self.sides)
         if fast < max(plain, 2):
             return ""
         mx.disable_compile()
         try:
-            more_plain, more_fast = (
-                _python_calls(side) - on for side, on in zip(self.sides, (plain, fast), strict=True)
-            )
+            more_plain, more_fast = (side.count_python() - side.python_calls for side in self.sides)
         finally:
             mx.enable_compile()
         # both sides may call compiled functions such as nn.gelu, but most of what runs is not in them
         if more_fast and (more_fast != more_plain or fast <= max(3, 2 * more_fast)):
             return ""
         return "the candidate isn't compiled in effect: each call runs as much Python as the baseline's"
-
-    def measure(self, bytes_moved: int | None) -> Comparison:
-        """Sample pairs until the interval is narrow enough or the budget is spent."""
-        for side in self.sides:
-            side.warm_call()
-            side.calibrate(max(5e-4, self.settings.budget_s / (2 * MAX_PAIRS)))
-        seconds = [tuple(map(_rounded, side)) for side in self._samples()]
-        baseline, candidate = self.sides
-        run = Run(
-            *(seconds[0], seconds[1], _rounded(baseline.first_s), _rounded(candidate.first_s), self.settings.cache),
-            *(baseline.calls, candidate.calls, baseline.peak, candidate.peak),
-            copy_bandwidth=_rounded(copy_bandwidth()) if bytes_moved else None,
-            built=candidate.built,
-        )
-        return Comparison(self.name, (run,), bytes_moved, note=self.note)
 
     def _samples(self) -> tuple[list[float], list[float]]:
         """Alternate blocks, the order of each pair drawn from a generator seeded with the name."""
@@ -514,8 +504,8 @@ class _Pair:
                 for index in order.sample((0, 1), 2):
                     times[index].append(self.sides[index].block())
                 spent, pairs = time.perf_counter() - start, len(times[0])
-                enough = pairs in LOOKS and narrow(times, self.settings.half_width)
-                if enough or (spent >= budget and pairs >= 3) or spent >= self.settings.cap_s / 2:
+                enough = (spent >= budget and pairs >= 3) or spent >= self.settings.cap_s / 2
+                if enough or (pairs in LOOKS and narrow(times, self.settings.half_width)):
                     break
         finally:
             if collecting:

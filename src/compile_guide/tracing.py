@@ -10,10 +10,9 @@ it gets: that run is a *trace*. MLX counts none and names no reason. Wrap a func
 
 This file needs the standard library and mlx alone; it travels with a copied script.
 
-What decides between a trace and a cached call was found by running each case on MLX 0.32.4, and agrees with
-``python/src/transforms.cpp`` and ``mlx/compile.cpp`` of MLX: the thread, the function object, the default
-stream, number, dtypes and shapes of all arrays (arguments first, captured ones last), and, for the arguments
-only, containers, keys in their order, keyword spelling, and the bits of Python numbers and strings.
+What decides between a trace and a cached call was found by running each case on MLX 0.32.4: the thread, the function object,
+the default stream, number, dtypes and shapes of all arrays, and, for the arguments only, containers, keys in their order,
+keyword spelling, and the bits of Python numbers and strings.
 """
 
 from __future__ import annotations
@@ -26,17 +25,18 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from types import FrameType, MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
 from compile_guide import CompileGuideError
 
 SHOWN, KEPT, NEAR = 60, 10_000, 16
 """Rows that a table shows, rows that are kept, and latest traces that a new one is compared with."""
 LOOKED_AT, DEPTH, FRAMES, YOUNG, JUST_COLLECTED = 16, 100, 100, 50_000, 100
-"""At most so many arrays of a call, levels of a tree, calling frames and young objects are looked at; and fewer of the last
-than this mean that the garbage collector has just run."""
+"""At most so many arrays of a call, levels of a tree, calling frames and young objects are looked at; fewer young ones than the
+last mean that the garbage collector has just run."""
 EAGER = "eager call (not compiled here)"
 INLINED = "run inside the trace of another compiled function"
 
@@ -45,31 +45,26 @@ class TooManyTraces(CompileGuideError, RuntimeError):
     """A function was traced more often than ``max_traces`` of :func:`watch` allows."""
 
 
-class _Node(NamedTuple):
-    """An argument or a part of one, as MLX's cache sees it: ``key`` is compared, ``text`` is printed."""
+@dataclass(frozen=True)
+class _Node:
+    """An argument or a part of one, as MLX's cache sees it: ``key`` and parts are compared, ``text`` is printed."""
 
     kind: str
     key: Any
-    text: str
-    parts: tuple[Any, ...] = ()
+    text: str = field(compare=False)
+    parts: tuple[_Node, ...] = ()
 
 
-class _Signature(NamedTuple):
+@dataclass(frozen=True)
+class _Signature:
     arguments: _Node
     keywords: _Node
     captured: tuple[tuple[str, _Node], ...]
-    batch: int | None
-    """Size of the axis over which ``mx.vmap`` maps the function, where that is compiled."""
-    owner: int | None
-    """For a method, its object's id."""
+    batch: int | None  # size of the axis over which a compiled mx.vmap maps the function
+    owner: int | None  # for a method, its object's id
     thread: int
     stream: str | None
     """None: the thread had no default stream yet, because it had done no MLX work (MLX 0.32.3 and later)."""
-
-    def same_call(self) -> int:
-        """Return a number that is the same for signatures that differ in the default stream at most."""
-        captured = tuple((path, node.key) for path, node in self.captured)
-        return hash((_full_key(self.arguments), _full_key(self.keywords), captured, *self[3:6]))
 
 
 def watch(fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = None) -> Watched:
@@ -112,7 +107,7 @@ class Watched:
 
     def reset(self) -> None:
         """Forget all that was seen. MLX's cache stays, so signatures that it knows are not traced again."""
-        self._traces, self._unkept = 0, 0
+        self._traces = self._runs = 0
         self._rows: list[tuple[int | None, str]] = []
         self._recent: deque[_Signature] = deque(maxlen=NEAR)
         self._known: dict[tuple[int, str | None], int] = {}
@@ -171,18 +166,17 @@ class Watched:
         owner = None
         if args and getattr(type(args[0]), self.__dict__.get("__name__", ""), None) is self:  # called as its method
             owner, args = id(args[0]), args[1:]
-        runs = _runs(
-            _probes()[0], (), 3
-        )  # twice where that makes the thread's stream, thrice where nothing is compiled
+        # twice where that makes the thread's stream, thrice where nothing is compiled
+        runs = _runs(_probes()[0], (), 3)
         arrays = _first_arrays((args, kwargs)) or _first_arrays(self._inputs)
         if runs == 3 or (arrays and _real(arrays)):
             reason = EAGER if runs < 3 else "eager call (compiling is off)"
         elif arrays and _inside_another(arrays):
             reason = INLINED
-        elif _compilable((args, kwargs)):
-            return self._log_trace(args, kwargs, owner, first_work=runs == 2)
-        else:  # other values than compiled functions take
+        elif not _compilable((args, kwargs)):
             reason = EAGER
+        else:
+            return self._log_trace(args, kwargs, owner, first_work=runs == 2)
         with self._lock:
             self._note(None, reason)
         return None, reason
@@ -193,16 +187,17 @@ class Watched:
         import mlx.core as mx
 
         stream = None if first_work else str(mx.default_stream(mx.default_device()))
-        paths = (
-            ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), x) for keys, x in _arrays(self._inputs)
+        captured = tuple(
+            ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), _node(array))
+            for keys, array in _arrays(self._inputs)
         )
-        captured = tuple((path, _node(array)) for path, array in paths)
         arguments, keywords, batch = _node(args), _node(kwargs), _batch_size(args)
         with self._lock:
             if not hasattr(self._local, "number"):  # a thread's ident may be given to a later thread
                 self._local.number = self._threads = self._threads + 1
             new = _Signature(arguments, keywords, captured, batch, owner, self._local.number, stream)
-            call, reason = new.same_call(), self._reason(new)
+            call = hash(replace(new, stream=None))
+            reason = self._reason(new, call)
             if reason.startswith("cache was") and _batch_size(args, placeholders=False):
                 reason = f"mx.vmap ran it uncompiled, or the {reason}"
             self._traces += 1
@@ -213,24 +208,21 @@ class Watched:
             return self._traces, reason
 
     def _note(self, number: int | None, reason: str) -> None:
+        self._runs += 1
         if len(self._rows) < KEPT:
             self._rows.append((number, reason))
-        else:
-            self._unkept += 1
 
-    def _reason(self, new: _Signature) -> str:
+    def _reason(self, new: _Signature, call: int) -> str:
         """Look for an earlier trace of the same call; else compare with the nearest of the latest traces."""
         if not self._recent:
             return "first call"
-        call = new.same_call()
-        if (number := self._known.get((call, new.stream))) is None and (
-            number := self._known.get((call, None))
-        ) is None:
-            changes = min((_changes(old, new) for old in reversed(self._recent)), key=lambda found: len(found))
+        number = self._known.get((call, new.stream), self._known.get((call, None)))
+        if number is None:
+            changes = min((_changes(old, new) for old in reversed(self._recent)), key=len)
             return "; ".join(changes) or "cache was flushed"
-        if (ended := self._ended.get(number)) is not None:
-            return f"{ended} (same arguments)"
-        if (call, new.stream) not in self._known and new.stream is not None:
+        if number in self._ended:
+            return f"{self._ended[number]} (same arguments)"
+        if (call, new.stream) not in self._known:
             return f"trace {number} was its thread's first MLX work (same arguments)"
         return f"cache was flushed (same arguments as trace {number})"
 
@@ -239,7 +231,7 @@ class Watched:
 
     def _table(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(str(number or "-"), reason) for number, reason in self._rows[:SHOWN]]
-        if more := len(self._rows) + self._unkept - len(rows):
+        if more := self._runs - len(rows):
             rows.append(("…", f"and {more} more"))
         return f"{self._name()}: {self._traces} trace{'' if self._traces == 1 else 's'}", rows
 
@@ -288,15 +280,10 @@ def _text(value: Any) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _full_key(node: _Node) -> Any:
-    return node.kind, node.key, tuple(map(_full_key, node.parts))
-
-
 def _changes(old: _Signature, new: _Signature) -> list[str]:
     """Name the differences that make MLX trace again, in the order of the call."""
-    found, a, b = [], old.arguments, new.arguments
-    if a.key != b.key:
-        found.append(f"number of arguments {a.key} → {b.key}")
+    a, b = old.arguments, new.arguments
+    found = [f"number of arguments {a.key} → {b.key}"] if a.key != b.key else []
     for index, (x, y) in enumerate(zip(a.parts, b.parts, strict=False), start=1):
         found += _differences(f"argument {index}", x, y)
     a, b = old.keywords, new.keywords
@@ -307,7 +294,7 @@ def _changes(old: _Signature, new: _Signature) -> list[str]:
         found += _differences(f"keyword {name}", before.get(name, y), y)
     if len(old.captured) != len(new.captured):
         found.append(f"captured inputs: {len(old.captured)} → {len(new.captured)} arrays")
-    elif old.captured != new.captured:
+    else:
         for (_, x), (path, y) in zip(old.captured, new.captured, strict=True):
             found += _differences(path, x, y)
     if old.batch != new.batch:
@@ -340,15 +327,11 @@ def _arrays(
     tree: Any, path: tuple[Any, ...] = (), around: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Walk over the arrays of a tree with the keys that lead to them, into lists, tuples and dicts, as MLX does."""
-    array = sys.modules["mlx.core"].array
-    if isinstance(tree, array):
+    if isinstance(tree, sys.modules["mlx.core"].array):
         yield path, tree
-    elif isinstance(tree, list | tuple | dict):
+    elif isinstance(tree, list | tuple | dict) and id(tree) not in around and len(around) < DEPTH:
         for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            if isinstance(part, array):
-                yield (*path, key), part
-            elif isinstance(part, list | tuple | dict) and id(part) not in around and len(around) < DEPTH:
-                yield from _arrays(part, (*path, key), (*around, id(part)))  # a list may hold itself
+            yield from _arrays(part, (*path, key), (*around, id(tree)))  # a list may hold itself
 
 
 def _first_arrays(tree: Any, number: int = LOOKED_AT) -> list[Any]:
@@ -356,7 +339,7 @@ def _first_arrays(tree: Any, number: int = LOOKED_AT) -> list[Any]:
 
 
 def _compilable(tree: Any, depth: int = 0) -> bool:
-    """Return whether MLX's compiled functions take a tree as arguments: with other values, a call comes from elsewhere."""
+    """Return whether MLX's compiled functions take a tree as arguments: with other values, nothing compiled made the call."""
     if isinstance(tree, list | tuple | dict):
         parts = tree.values() if isinstance(tree, dict) else tree
         return depth < DEPTH and all(_compilable(part, depth + 1) for part in parts)
@@ -418,15 +401,13 @@ def _inside_another(arrays: list[Any]) -> bool:
     array, ours = sys.modules["mlx.core"].array, set(map(id, arrays))
     frame: FrameType | None = sys._getframe(1)
     for _ in range(FRAMES):
-        if frame is None:
-            break
-        if frame.f_globals.get("__name__") != __name__:
+        if frame and frame.f_globals.get("__name__") != __name__:
             values = list(frame.f_locals.values())
             held = chain(values, *(value for value in values if type(value) is tuple))
             others = [value for value in held if isinstance(value, array) and id(value) not in ours]
             if any(_placeholders([other]) for other in others[:LOOKED_AT]):
                 return True
-        frame = frame.f_back
+        frame = frame and frame.f_back
     return False
 
 
@@ -440,14 +421,12 @@ def _batch_size(args: tuple[Any, ...], placeholders: bool = True) -> int | None:
     inner = _first_arrays(args, len(args) + LOOKED_AT)
     if not inner or gc.get_count()[0] > YOUNG:
         return None
-    young = gc.get_objects(0)
-    if gc.get_count()[0] < JUST_COLLECTED:
-        young += gc.get_objects(1)
+    young = gc.get_objects(0) + (gc.get_objects(1) if gc.get_count()[0] < JUST_COLLECTED else [])
     first = next(index for index, argument in enumerate(args) if _first_arrays(argument))
-    kinds = [(value, type(value[first])) for value in young if type(value) is tuple and len(value) == len(args)]
+    tuples = [value for value in young if type(value) is tuple and len(value) == len(args)]
     young.clear()
-    for found in (value for value, kind in kinds if kind is type(args[first])):
-        outer = _first_arrays(found, len(inner) + 1)
+    for value in (value for value in tuples if type(value[first]) is type(args[first])):
+        outer = _first_arrays(value, len(inner) + 1)
         if len(outer) == len(inner):
             sizes = {_extra_axis(a.shape, b.shape) for a, b in zip(outer, inner, strict=True)} - {0}
             if len(sizes) == 1 and -1 not in sizes and _placeholders(outer) is placeholders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,13 @@ def test_time_within_a_part_is_not_counted_for_the_part_around_it() -> None:
 def record_one(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let :mod:`benchmarks.recording` find this script alone, and measure it for a short time."""
     write(folder, {"gallery/one/example.py": script})
-    plan = recording.measure.Plan((folder / "gallery" / "one" / "example.py",), budget_s=0.6)
-    monkeypatch.setattr(recording.measure, "Plan", lambda examples: plan)
+
+    @dataclass(frozen=True)
+    class ShortPlan(recording.measure.Plan):
+        budget_s: float = 0.6
+
+    monkeypatch.setattr(recording.measure, "Plan", ShortPlan)
+    monkeypatch.setattr(recording, "find_examples", lambda _: (folder / "gallery" / "one" / "example.py",))
 
 
 def test_a_recording_is_divided_into_parts_that_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from _ext.estimator_tables import OURS
 from benchmarks import BenchError, estimators, fork_server, processes
 from benchmarks import __main__ as command
 from benchmarks.estimators import ESTIMATORS, METHOD, MODULES, RUN, available
-from benchmarks.figures import Answers, Sitting, answers, expected_coverage, hits
+from benchmarks.figures import INTERVALS_SINCE, Answers, Sitting, answers, expected_coverage, hits, recomputed
 from benchmarks.processes import Result, estimating_processes
 from benchmarks.results import Bench, Reference, Series, difference, load, merge, save
 from benchmarks.rounds import REFERENCE_S, Part, begin, run
@@ -88,6 +88,18 @@ def test_right_intervals_hold_an_unsure_reference_as_often_as_expected(error: fl
         held += one.hits(one.truth)[0]
     assert expected / 2000 == pytest.approx(held / 2000, abs=0.03)
     assert (held / 2000 > 0.95) == (error < 0.3)
+
+
+def test_intervals_of_an_earlier_version_are_computed_anew_from_its_ranges() -> None:
+    ours = Series("quiet", "scalar", OURS[0], 0.5, (1.25, 2.0, 3.0), (1.0, 2.0, None), (1.5, 2.0, None))
+    peer = msgspec.structs.replace(ours, estimator=PEER)
+    older = msgspec.structs.replace(make_bench(), method=INTERVALS_SINCE - 1, series=(ours, peer))
+    new, same = recomputed(older).series
+    assert new.lows == (pytest.approx(0.970669, abs=1e-6), pytest.approx(2 * 0.987654, abs=1e-5), None)
+    assert new.highs == (pytest.approx(1.537924, abs=1e-6), pytest.approx(2 * 1.0125), None)
+    assert same == peer
+    present = msgspec.structs.replace(older, method=INTERVALS_SINCE)
+    assert recomputed(present) is present
 
 
 def test_an_interval_without_width_holds_no_measured_reference() -> None:
@@ -196,7 +208,7 @@ def test_a_round_asks_each_once_and_spreads_our_six_processes_between_the_others
     at = [n for n, one in enumerate(ask.asked) if one[:2] == ("scalar", RUN)]
     assert at[-1] - at[0] > 5  # not six in a row
     made = load(tmp_path / "bench.json").find("quiet", "scalar", OURS[0], 0.3)
-    assert (made.ratios, made.lows, made.highs) == ((2.0,), (2.0,), (2.0,))
+    assert (made.ratios, made.lows, made.highs) == ((2.0,), (1.97531,), (2.025,))
 
 
 def test_a_second_piece_measures_only_what_is_missing(tmp_path: Path) -> None:
@@ -401,8 +413,10 @@ def test_a_committed_file_holds_thirty_references_of_each_kind_or_says_why_not_a
     assert bench.method <= METHOD and bench.machine["mlx"]
 
 
-def test_the_present_version_of_the_estimators_has_been_measured() -> None:
-    assert METHOD in {load(file).method for file in FILES}
+def test_the_present_version_of_the_estimators_has_been_measured_or_the_one_that_its_intervals_are_computed_from() -> (
+    None
+):
+    assert {METHOD, INTERVALS_SINCE - 1} & {load(file).method for file in FILES}
 
 
 def test_cores_tell_processors_apart_and_a_single_function_is_named() -> None:

@@ -324,6 +324,17 @@ def test_a_page_deleted_after_a_killed_build_is_gone(tmp_path: Path) -> None:
     assert not (folder / "out" / "other.html").exists()
 
 
+def test_a_file_of_sphinxs_own_that_was_cut_off_on_a_full_disk_stops_no_later_build(tmp_path: Path) -> None:
+    folder, log = site(tmp_path / "site", "old"), tmp_path / "log"
+    (folder / "conf.py").write_text((folder / "conf.py").read_text(encoding="utf-8") + KILLED, encoding="utf-8")
+    assert finish(folder, log) == 0
+    write(folder, {"die": f"build-finished 999 {int(signal.SIGKILL)}"})
+    assert finish(folder, log) == -signal.SIGKILL
+    write(folder, {"out/.buildinfo": ""})
+    (folder / "die").unlink()
+    assert finish(folder, log) == 0, log.read_text(encoding="utf-8")
+
+
 def test_a_page_and_an_example_that_were_renamed_are_there_under_their_new_names_alone(tmp_path: Path) -> None:
     folder, log = site(tmp_path / "site", "old"), tmp_path / "log"
     write(folder, {"gallery/one/b.py": SCRIPT})

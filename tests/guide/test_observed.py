@@ -8,9 +8,9 @@ import pytest
 from conftest import make_record
 from site_builds import Site, build, put_records, write
 
-from _ext.turns import Turn, turns
+from _ext.turns import Turn, find_turns
 from claims import _errors as errors
-from compile_guide.ledger import history
+from claims import _history as history
 from compile_guide.records.schema import Message, Ready, Support, Tables
 
 EVIL = "<script>alert(1)</script> `x`_ {claim}`y`"
@@ -113,7 +113,7 @@ BROKEN = history.Version("0.25.2", "3.11.7", "not installed: no wheel", {})
 
 
 def test_turns_skip_a_release_that_could_not_be_run() -> None:
-    assert turns(history.History("linux-x86_64", (OLD, BROKEN, NEW))) == (
+    assert find_turns(history.History("linux-x86_64", (OLD, BROKEN, NEW))) == (
         Turn("a", "0.32.4", "0.21.1", False, "yes", "no"),
         Turn("b", "0.32.4", "0.21.1", True, "no mx.b", "yes"),
     )
@@ -122,6 +122,7 @@ def test_turns_skip_a_release_that_could_not_be_run() -> None:
 def test_turns_reach_over_releases_that_were_asked_other_claims() -> None:
     between = history.Version("0.30.0", "3.11.7", "ok", {"b": (None, "no mx.b")})
     found = {
-        turn.claim: (turn.last, turn.release) for turn in turns(history.History("linux-x86_64", (OLD, between, NEW)))
+        turn.claim: (turn.last, turn.release)
+        for turn in find_turns(history.History("linux-x86_64", (OLD, between, NEW)))
     }
     assert found == {"a": ("0.21.1", "0.32.4"), "b": ("0.30.0", "0.32.4")}

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from conftest import make_entry
 
-from compile_guide.comparison import Comparison, Run, difference, is_array, leaves, median_interval, table
+from compile_guide.comparison import (
+    Comparison,
+    Run,
+    difference,
+    is_array,
+    leaves,
+    median_interval,
+    process_interval,
+    table,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -56,8 +65,25 @@ def test_median_interval_takes_the_order_statistics_of_the_sign_test(
 
 def test_the_interval_of_several_processes_ignores_their_pairs() -> None:
     runs = tuple(run_of([r] * 20) for r in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5))
-    assert Comparison("x", runs).interval == (1.0, 1.5)
+    assert Comparison("x", runs).interval == process_interval((1.0, 1.1, 1.2, 1.3, 1.4, 1.5))
     assert Comparison("x", runs[:5]).interval is None
+
+
+@pytest.mark.parametrize(
+    ("medians", "interval"),
+    [
+        ((1.0,) * 6, (0.987654, 1.0125)),
+        ((1.0, 1.1, 1.2, 1.3, 1.4, 1.5), (0.970669, 1.537924)),
+        ((2.0,) * 6, (1.975309, 2.025)),
+        ((1.5, 1.0, 1.4, 1.1, 1.3, 1.2), (0.970669, 1.537924)),
+        ((0.1, 1.0, 1.1, 1.2, 1.3, 1.3, 1.4, 1.5, 9.0), (0.966380, 1.530573)),
+        ((1.0,) * 5, None),
+    ],
+)
+def test_the_interval_of_processes_is_wider_than_their_order_statistics(
+    medians: tuple[float, ...], interval: tuple[float, float] | None
+) -> None:
+    assert process_interval(medians) == (interval and pytest.approx(interval, abs=1e-6))
 
 
 def test_break_even_counts_the_calls_that_pay_for_the_first() -> None:

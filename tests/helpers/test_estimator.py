@@ -111,7 +111,7 @@ BETWEEN: dict[str, Callable[[random.Random], float]] = {
 @pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
 def test_interval_of_six_processes_covers_what_it_says(clock: Clock, between: Callable[[random.Random], float]) -> None:
     seen = coverage(6, clock, between)
-    assert comparison.CONFIDENCE - 0.01 <= seen <= 0.99  # nominal 62/64; far above would be an interval too wide to use
+    assert seen >= comparison.CONFIDENCE  # the range of six alone holds it in 62 of 64 cases
 
 
 def test_interval_of_one_process_is_too_narrow_when_processes_differ() -> None:

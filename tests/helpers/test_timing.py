@@ -40,7 +40,7 @@ def test_compare_returns_paired_samples_and_prints_a_summary(capsys: pytest.Capt
     assert all(s > 0 for s in (*run.baseline_s, *run.candidate_s, run.first_candidate_s))
     assert run.baseline_peak >= X.nbytes
     assert capsys.readouterr().out == result.describe() + "\n"
-    assert result.candidate_share is not None and result.candidate_share > 0
+    assert (result.share(result.candidate_s) or 0) > 0
 
 
 def test_functions_that_return_trees_are_compared_and_evaluated() -> None:
@@ -240,6 +240,32 @@ def test_sink_knows_what_an_earlier_process_found_too_slow(tmp_path: Path, monke
     assert compare("huge", chain, mx.compile(chain), X).slow_call_s == 7.5
 
 
+@pytest.mark.parametrize(("longest", "pairs"), [(5.0, 1), (0.1, None)])
+def test_a_recorder_compares_slow_calls_by_a_single_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: float, pairs: int | None
+) -> None:
+    def slow(x: mx.array) -> mx.array:
+        time.sleep(0.3)
+        return x + 1
+
+    monkeypatch.setattr(timing, "HARD_CAP", 0.3)  # three pairs of such calls don't fit it
+    assert compare("slow", slow, slow, X, compiled=False).runs == ()
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text(f'{{"longest_call_s": {longest}}}\n')
+    monkeypatch.setenv(timing.SINK, str(sink))
+    result = compare("slow", slow, slow, X, compiled=False)
+    assert [len(run.ratios) for run in result.runs] == ([] if pairs is None else [pairs])
+    assert (result.slow_call_s is None) == (pairs is not None)
+
+
+def test_a_recorder_compares_calls_of_up_to_fifteen_seconds_and_a_script_less(tmp_path: Path) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text('{"budget_s": 0.3}\n')
+    settings = timing._settings_of(sink, timing.Settings())
+    assert [settings.too_slow(seconds) for seconds in (14.9, 15.1)] == [False, True]
+    assert [timing.Settings(0.3).too_slow(seconds) for seconds in (3.3, 3.4)] == [False, True]
+
+
 def test_a_script_ends_after_as_many_comparisons_as_its_sink_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +283,7 @@ def test_replay_returns_the_recorded_comparison_and_runs_nothing(
 ) -> None:
     monkeypatch.setenv(timing.REPLAY, str(record_file))
     result = compare("gelu", lambda: 1 / 0, lambda: 1 / 0)
-    assert result.interval == (1.9, 2.1) and result.ratio == 2
+    assert result == from_dict(json.loads(record_file.read_bytes())["comparisons"][0]) and result.ratio == 2
     assert capsys.readouterr().out == ""
 
 
@@ -310,11 +336,11 @@ def test_a_script_that_was_never_recorded_says_so_where_its_numbers_would_be(not
 def test_numbers_that_are_not_measured_can_be_calculated_with_and_printed(not_yet: Comparison) -> None:
     low, high = not_yet.interval or (0.0, 0.0)
     numbers = [not_yet.ratio, low, high, not_yet.baseline_s, not_yet.candidate_s, not_yet.first_call_s]
-    numbers += [not_yet.first_call_warm_s, not_yet.candidate_peak, not_yet.candidate_share, not_yet.spread]
+    numbers += [not_yet.first_call_warm_s, not_yet.candidate_peak, not_yet.share(not_yet.candidate_s), not_yet.spread]
     assert all(number is not None and math.isnan(2 * number) for number in numbers)
     assert not_yet.bytes_moved == 8
     assert not_yet.break_even is None and not_yet.differs is None
-    assert format_rate(not_yet.candidate_bandwidth) == timing.format_bytes(not_yet.baseline_peak) == "—"
+    assert format_rate(not_yet.bandwidth(not_yet.candidate_s)) == timing.format_bytes(not_yet.baseline_peak) == "—"
 
 
 def test_replay_notices_that_the_record_changed(record_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

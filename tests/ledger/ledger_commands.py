@@ -8,7 +8,7 @@ from compile_guide.ledger.commands import add_commands
 
 
 def run_command(*words: str) -> int:
-    """Run ``claims`` or ``history`` with its arguments; an error is raised, not printed."""
+    """Run ``claims`` with its arguments; an error is raised, not printed."""
     parser = argparse.ArgumentParser()
     add_commands(parser.add_subparsers())
     options = parser.parse_args(words)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from guide import CLAIMS
-from ledger_commands import run_command
 
-from compile_guide.ledger import history, releases
+from claims import _history as history
+from claims import _releases as releases
+from claims._history import History, Version
 from compile_guide.ledger.claims import LedgerError
-from compile_guide.ledger.history import History, Version
 
 PIP = """mlx (0.32.4)
 Available versions: 0.32.4, 0.32.3, 0.25.2, 0.21.1, 0.2.0
@@ -124,7 +124,7 @@ def this_mlx(monkeypatch: pytest.MonkeyPatch):
 
 
 def run(*words: str) -> int:
-    return run_command("history", "--claims", str(CLAIMS), "--releases", "0.32.4", *words)
+    return history.main(["--claims", str(CLAIMS), "--releases", "0.32.4", *words])
 
 
 def test_checks_run_and_are_saved(tmp_path: Path, this_mlx: None, capsys: pytest.CaptureFixture[str]):

@@ -14,7 +14,7 @@ import pytest
 from claims import _shapeless as shapeless
 from claims._shapeless import ENDS, FIRST, RIGHT, SECOND, UNTRIED, WRONG, Trial
 from claims._shapeless_cases import GROUPS
-from claims._shapeless_layers import LEFT_OUT, VARIANTS, layer_groups, made_layer, public_layers
+from claims._shapeless_layer_cases import LEFT_OUT, VARIANTS, layer_groups, made_layer, public_layers
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's C library that notices the damage")
 

@@ -17,6 +17,7 @@ ON_THE_CPU = {"compiler-fails", "no-gpu-stream"}
 """Messages that nothing provokes where MLX computes on a GPU."""
 
 
+@pytest.mark.timeout(900)  # some seventy kernels are built anew
 def test_the_tables_are_made_in_a_process_of_their_own(tmp_path: Path) -> None:
     tables = observe_tables(CLAIMS, tmp_path / "tables")
     assert len(tables.support) >= 80 and {row.smaller for row in tables.support} > {"right", "silently wrong"}

@@ -36,6 +36,22 @@ def wrong() -> None:
     mx.compile = lambda fun, *_, **__: lambda *args: off(fun(*args))
 
 
+class Kept:
+    """A compiled function that can be copied and pickled, and that runs its body once."""
+
+    def __init__(self, fun: Callable[..., Any]) -> None:
+        """Wrap a function, a bound method or an object that can be called."""
+        self.fun = fun
+        self.results: list[Any] = []
+        self.__self__ = getattr(fun, "__self__", fun)
+
+    def __call__(self, *args: Any) -> Any:
+        """Return what the body gave at the first call."""
+        if not self.results:
+            self.results.append(self.fun(*args))
+        return self.results[0]
+
+
 def memo() -> None:
     """Run a compiled function's body once ever, whatever comes later."""
     seen: dict[Any, Any] = {}

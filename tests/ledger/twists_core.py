@@ -44,7 +44,29 @@ mx.enable_compile = switch
 """
 LEAVE_ONE_KERNEL = "left = []\nmx.compile = lambda f, **_: lambda *a: (left or left.append(_leave_kernel()), f(*a))[1]"
 MODEL_APPLY = "import mlx.nn as nn\nnn.Module.apply = lambda self, parameters, x: x"
+NEVER_FROZEN = "import mlx.nn as nn\nnn.Module.freeze = lambda self, **_: self"
+NO_CHECKPOINT = "import mlx.core\nmlx.core.checkpoint = lambda fun: fun"
 UPDATE_RETURNS = "import mlx.optimizers as optim\noptim.Optimizer.update = lambda self, model, gradients: model"
+KEEP = "kept = {}\nmx.export_function = lambda file, f, *a: kept.update(f=f)\n"
+LIVE_EXPORT = (
+    "kept = {}\n"
+    "mx.export_function = lambda file, f, *a: (kept.update(f=f), f(*a))\n"
+    "mx.import_function = lambda file: lambda *a: (kept['f'](*a),)"
+)
+"""An exported function is the live one."""
+ONE_MESSAGE = "import mlx.nn as nn\nnn.average_gradients = lambda tree: {'a': mx.distributed.all_sum(tree['a'])}"
+RAISE_LATER = """
+def once(f):
+    calls = []
+
+    def call(x):
+        calls.append(x)
+        return f(x) if len(calls) == 1 else raising()()
+
+    return call
+
+mx.compile = lambda f, **_: once(f) if f.__name__ == "call" else f
+"""
 
 TWISTS: dict[str, str] = {
     # arguments
@@ -64,6 +86,10 @@ TWISTS: dict[str, str] = {
     "enable-overrides-environment": "eager()",
     "toggle-times-nothing": COMPILES_EVERYTHING,
     "wrapping-run-freezes-random": "eager()",
+    "module-argument": "eager()",
+    "dictionary-types-argument": "eager()",
+    "named-tuple-argument": "mx.compile = lambda f, **_: lambda value: f(tuple(value))",
+    "large-integer-argument": "eager()",
     # caches
     "temporary-beside-live-wrapper": "eager()",
     "dead-wrapper-flushes": "memo()",
@@ -80,11 +106,42 @@ TWISTS: dict[str, str] = {
     "python-floats-build-kernels": "leave_kernel_each_call()",
     "constants-in-kernel": "leave_kernel_each_call()",
     "arrays-keep-one-trace": "eager()",
+    "closed-array-memory": "eager()",
+    "bound-method-traces": MEMO_BY_CODE,
+    "broadcast-builds-kernel": LEAVE_ONE_KERNEL,
+    "no-argument-raise": REFUSE,
+    # collectives
+    "collective-compiles": "wrong()",
+    "collective-shapeless": "eager()",
+    "collective-exports": "mx.export_function = lambda *_: None",
+    "collective-gradient-max": "mx.grad = lambda f: lambda x: x",
+    "collective-gradient-sum": "mx.grad = lambda f: lambda x: 0 * x + 3",
+    "collective-vmap-gather": "mx.vmap = lambda f: lambda x: mx.zeros((2, 6))",
+    "average-gradients-mixed": ONE_MESSAGE,
+    "collective-one-process": "mx.distributed.all_sum = lambda x: x + 1",
+    # exporting
+    "export-state-followed": LIVE_EXPORT,
+    "export-draws-differ": LIVE_EXPORT,
+    "export-leaves-state": "mx.export_function = lambda *_: None\nmx.import_function = lambda file: None",
+    "export-list-argument": KEEP + "mx.import_function = lambda file: lambda *a: (kept['f'](list(a)),)",
+    "export-number-argument": LIVE_EXPORT + "\nmx.import_function = lambda file: lambda x: (kept['f'](x, 2.0),)",
     # leaks
     "leaked-state-crashes": "crash()",
     "returning-state-works": "eager()",
+    "returned-arrays-work": "memo()",
+    "exception-breaks-generator": "eager()",
     "outputs-state-works": "eager()",
     "outputs-list-grows": "eager()",
+    # models
+    "activation-swap-followed": "eager()",
+    "layer-swap-followed": "eager()",
+    "layer-setting-followed": "eager()",
+    "quantize-followed": "memo()",
+    "compiled-layer-assigned": "eager()",
+    "compiled-layer-followed": "eager()",
+    # processes
+    "spawned-worker-computes": "wrong()",
+    "forkserver-worker-computes": "wrong()",
     # purity
     "global-number-updates": "eager()",
     "mutable-default-updates": "eager()",
@@ -110,13 +167,27 @@ TWISTS: dict[str, str] = {
     "shapeless-reshape-always-throws": REFUSE,
     "shapeless-flatten": "wrong()",
     "shapeless-common-operations": "wrong()",
-    "shapeless-gradient": "wrong()",
+    "shapeless-gradient": "eager()",
+    "shapeless-vmap": "eager()",
+    "shapeless-addmm-full": "wrong()",
+    "shapeless-linear-batches": "eager()",
     "shapeless-broadcast-changes": "wrong()",
     "shapeless-random-throws": "eager()",
     "shapeless-linear-larger": "eager()",
     "shapeless-linear-smaller": "eager()",
     "shapeless-unevaluated-weights": "eager()",
     "shapeless-product-plus-bias": "memo()",
+    # shapeless_layers
+    "shapeless-recurrent-layers": "eager()",
+    "shapeless-rope-glu": "eager()",
+    "shapeless-pooling-layers": "eager()",
+    "shapeless-group-norm": "eager()",
+    "shapeless-norm-layers": "wrong()",
+    "shapeless-attention-layers": "eager()",
+    "shapeless-upsample": RAISE_LATER,
+    "shapeless-alibi": "eager()",
+    "nested-by-shape": "eager()",
+    "nested-shapeless": "wrong()",
     # shapeless_frozen
     "shapeless-unsupported-throws": "eager()",
     "shapeless-index": "eager()",
@@ -127,6 +198,8 @@ TWISTS: dict[str, str] = {
     "shapeless-diag": "eager()",
     "shapeless-at-add": "eager()",
     "shapeless-slice": "eager()",
+    "shapeless-cut-begins-later": "eager()",
+    "shapeless-partition-from-end": "eager()",
     "shapeless-split-pad": "eager()",
     "shapeless-divide-by-length": "eager()",
     "shapeless-branch-on-shape": "eager()",
@@ -147,6 +220,7 @@ TWISTS: dict[str, str] = {
     "collision-list-tuple": EXACT_KEY,
     "collision-true-one": EXACT_KEY,
     "collision-float-int-bits": EXACT_KEY,
+    "collision-zeros": EXACT_KEY,
     # state
     "capture-list-dict": "wrong()",
     "capture-tuple": "eager()",
@@ -200,12 +274,19 @@ TWISTS: dict[str, str] = {
     "model-uncaptured": "eager()",
     "eval-mode-followed": "eager()",
     "freeze-followed": "eager()",
+    "unfreeze-followed": NEVER_FROZEN,
+    "unfreeze-with-init": "memo()",
+    "functional-step-dropout": "eager()",
+    "checkpoint-dropout": NO_CHECKPOINT,
+    "checkpoint-dropout-key": "mx.stop_gradient = lambda x: x",
+    "checkpoint-batch-norm": NO_CHECKPOINT,
     "batch-norm-statistics": UNCAPTURED,
     "gradients-alone": "eager()",
     # training_capture
     "dropout-needs-random-state": "eager()",
     "loss-item-inside": "eager()",
     "clip-gradients": REFUSE,
+    "sampler-checks-inside": "eager()",
     "last-batch-retraces": "eager()",
     "wrong-batch-breaks-model": "eager()",
     # transformations

@@ -23,7 +23,7 @@ MACOS = ROOT / "tests" / "data" / "macos"
 
 @pytest.fixture(scope="module")
 def here() -> Machine:
-    return machine.machine()
+    return machine.this_machine()
 
 
 def test_facts_of_this_machine(here: Machine) -> None:
@@ -123,7 +123,7 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_facts_of_a_mac_come_from_its_commands(mac: None) -> None:
-    facts = machine.machine()
+    facts = machine.this_machine()
     seen = (facts.id, facts.chip, facts.os, facts.memory, facts.gpu_cores, facts.power, facts.low_power, facts.compiler)
     assert seen == (
         f"metal-apple-m3-ultra-80-core-gpu-mlx-{mx.__version__.replace('.', '-')}",

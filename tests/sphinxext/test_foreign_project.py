@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from guide import ROOT
 
-from compile_guide.records import schema as record
+from compile_guide.records.schema import load
 
 PROJECT = ROOT / "tests" / "foreign_project"
 GUIDE = ROOT / "docs" / "use-in-your-project.md"
@@ -36,7 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_its_examples_are_recorded(project: Path) -> None:
     (file,) = (project / "docs" / "records").glob("*.json")
-    made = record.load(file)
+    made = load(file)
     assert [(entry.example, entry.name) for entry in made.comparisons] == [("fade", "fade"), ("limiter", "limiter")]
     assert made.claims == ()
 
@@ -56,15 +56,21 @@ def test_its_site_is_built_without_a_warning(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (project / "build" / "html" / "gallery" / "effects" / "limiter.html").read_text(encoding="utf-8")
     assert "speed-up" in page and "too few samples for an interval" in page and "Measured on" in page
-    assert "python -m compile_guide copy --gallery gallery limiter FOLDER" in page
+    assert "compile-guide copy --gallery gallery limiter FOLDER" in page
     index = (project / "build" / "html" / "index.html").read_text(encoding="utf-8")
-    assert "not measured" not in index and "mlx" in index.lower() and "A limiter" in index
+    assert "not measured" not in index and "mlx" in index.lower()
+    gallery = (project / "build" / "html" / "gallery" / "index.html").read_text(encoding="utf-8")
+    assert "A limiter" in gallery
 
 
 def test_the_command_that_its_pages_name_copies_an_example(project: Path) -> None:
     done = python(project, "compile_guide", "copy", "--gallery", "gallery", "limiter", "taken")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (project / "taken").rglob("*.py")) == ["__init__.py", "limiter.py", "timing.py"]
+    taken = {path.relative_to(project / "taken").as_posix() for path in (project / "taken").rglob("*.py")}
+    assert taken == {
+        "limiter.py",
+        *(f"compile_guide/{name}.py" for name in ("__init__", "comparison", "formatting", "timing")),
+    }
 
 
 def test_its_settings_are_as_short_as_promised_and_shown_as_they_are() -> None:

@@ -11,7 +11,20 @@ import msgspec
 import pytest
 from conftest import make_entry, make_record, make_run
 from guide import all_claims
-from site_builds import CLAIMED, FAST, Site, build, machine, put_records, write
+from site_builds import (
+    CLAIMED,
+    FAST,
+    OVERVIEWS,
+    RATIO,
+    SLOW,
+    SLOW_RATIO,
+    Site,
+    build,
+    machine,
+    put_records,
+    ratio_of,
+    write,
+)
 from sphinx.errors import ConfigError
 
 from compile_guide.records.schema import Entry, Record, Verdict, save
@@ -31,9 +44,9 @@ def other_machine(*entries: Entry, claims: tuple[Verdict, ...] = ()) -> Record:
 
 
 MEASURED = {
-    "gelu": "1.23× (1.21–1.26)",
-    "gelu.ratio": "1.23× (1.21–1.26)",
-    "gelu.interval": "1.21–1.26",
+    "gelu": RATIO,
+    "gelu.ratio": RATIO,
+    "gelu.interval": RATIO.partition("(")[2].removesuffix(")"),
     "gelu.baseline": "1.2 ms",
     "gelu.candidate": "1.0 ms",
     "gelu.first_call": "500 ms",
@@ -48,10 +61,11 @@ MEASURED = {
     "gelu.baseline_peak": "4.00 kB",
     "gelu.processes": "6",
     "gelu.pairs": "72",
-    "even": "no measurable difference (0.98–1.03)",
+    "even": ratio_of(EVEN),
     "even.break_even": "never",
     "few": "about 1.5× (too few samples for an interval)",
     "few.interval": "too few samples for an interval",
+    "few.break_even": "—",
 }
 MACHINE = {
     "id": "cpu-test-chip-mlx-0-32-4", "processor": "Test Chip", "chip": "Test Chip", "gpu": "no GPU",
@@ -100,7 +114,7 @@ def test_a_share_of_copy_bandwidth_is_a_percentage(tmp_path: Path) -> None:
 def test_roles_work_in_restructuredtext_too(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.rst": "T\n=\n\n:measured:`gelu.ratio` on :machine:`chip`, :machine:`mlx`.\n"})
     put_records(tmp_path, make_record(FAST))
-    assert "1.23× (1.21–1.26) on Test Chip , 0.32.4 ." in build(tmp_path).text()
+    assert f"{RATIO} on Test Chip , 0.32.4 ." in build(tmp_path).text()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +132,7 @@ def test_roles_work_in_restructuredtext_too(tmp_path: Path) -> None:
 def test_an_unknown_name_is_a_warning_with_its_place_and_kind(tmp_path: Path, markup: str, message: str) -> None:
     write(tmp_path, {"docs/index.md": f"# T\n\nWords.\n\n{markup}\n"})
     put_records(tmp_path)
-    (warning,) = build(tmp_path, settings=CLAIMED).warnings
+    (warning,) = build(tmp_path, settings=CLAIMED + OVERVIEWS).warnings
     assert warning.startswith(("index.md:5: WARNING: " + message, "index.md:6: WARNING: " + message))
     assert "[compile_guide." in warning
 
@@ -146,17 +160,17 @@ other | A number | /index
 def test_an_example_that_the_record_shown_lacks_is_not_measured_yet(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
     put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="another")))
-    site = build(tmp_path)
+    site = build(tmp_path, settings=OVERVIEWS)
     assert site.warnings == []
     text, yet = site.text(), "not measured on this machine yet"
     assert f"A {yet} , B {yet} . {yet} A number" in text
-    assert f"other — — {yet} — — gelu 1.2 1.0 1.23× (1.21–1.26)" in text
+    assert f"other — — {yet} — — gelu 1.2 1.0 {RATIO}" in text
 
 
 def test_a_comparison_missing_in_an_example_that_was_recorded_is_a_warning(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": f"# T\n{OTHERS}"})
     put_records(tmp_path, make_record(FAST), other_machine(make_entry("other", example="gelu_speedup")))
-    assert [line.partition("WARNING: ")[2] for line in build(tmp_path).warnings] == [
+    assert [line.partition("WARNING: ")[2] for line in build(tmp_path, settings=OVERVIEWS).warnings] == [
         "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
         "record cpu-test-chip-mlx-0-32-4 has no comparison 'other' [compile_guide.name]",
         "this site's record has no comparison 'other' [compile_guide.name]",
@@ -227,16 +241,15 @@ def test_comparisons_of_all_machines_stand_side_by_side(tmp_path: Path) -> None:
         "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. The same on 1 other machine"
         " Measured on Apple M9 , Metal backend, MLX 0.33.0, Test OS 1, 2026-01-01. Test Chip , MLX 0.32.4"
         " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
-        " gelu 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
+        f" gelu 1.2 1.0 {RATIO} 500 2,200"
         " even — — not measured on this machine — —"
         " The same on 1 other machine Apple M9 , MLX 0.33.0"
         " Comparison Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
-        " gelu 2.0 1.0 2.0× (1.9–2.1) 500 500"
-        " even 1.0 1.0 no measurable difference (0.98–1.03) 500 never"
-        " gelu on 2 machines 1× 1.5× 2× Test Chip 1.23× Apple M9 2.0× Metal CPU"
-        " Machine MLX Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
-        " Test Chip (this page) 0.32.4 1.2 1.0 1.23× (1.21–1.26) 500 2,200"
-        " Apple M9 0.33.0 2.0 1.0 2.0× (1.9–2.1) 500 500"
+        f" gelu 2.0 1.0 {ratio_of(make_entry())} 500 500"
+        f" even 1.0 1.0 {ratio_of(EVEN)} 500 never"
+        " gelu on 2 machines Machine MLX Baseline (ms) Candidate (ms) Speed-up First call (ms) Pays back after (calls)"
+        f" Test Chip (this page) 0.32.4 1.2 1.0 {RATIO} 500 2,200"
+        f" Apple M9 0.33.0 2.0 1.0 {ratio_of(make_entry())} 500 500"
     )
 
 
@@ -246,7 +259,8 @@ def test_a_number_is_right_aligned_and_the_faster_time_bold_and_the_interval_qui
     page = build(tmp_path).page()
     assert '<td class="number">1.2</td>' in page
     assert '<td class="number"><strong>1.0</strong></td>' in page
-    assert '<span class="ratio">1.23×</span><span class="interval"> (1.21–1.26)</span>' in page
+    ratio, space, interval = RATIO.partition(" ")
+    assert f'<span class="ratio">{ratio}</span><span class="interval">{space}{interval}</span>' in page
     assert '<p class="guide-caption">One</p>' in page
     assert "<details" not in page
 
@@ -282,8 +296,8 @@ def test_the_headline_takes_the_first_comparison_that_was_made(tmp_path: Path) -
         {"docs/index.md": "# T\n\n```{headline}\nslow gelu | GELU | /other\n```\n", "docs/other.md": "# O\n"},
     )
     put_records(tmp_path, make_record(slow, FAST))
-    site = build(tmp_path)
-    assert "1.23× (1.21–1.26) GELU 1.2 ms → 1.0 ms a call" in site.text()
+    site = build(tmp_path, settings=OVERVIEWS)
+    assert f"{RATIO} GELU 1.2 ms → 1.0 ms a call" in site.text()
     assert 'href="other.html"' in site.page()
 
 
@@ -465,9 +479,9 @@ def test_a_changed_record_changes_the_page(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n{measured}`gelu`\n"})
     put_records(tmp_path, make_record(FAST))
     build(tmp_path)
-    put_records(tmp_path, make_record(make_entry("gelu", ratios=(3.01, 3.02, 3.03, 3.03, 3.04, 3.05))))
+    put_records(tmp_path, make_record(SLOW))
     touch(tmp_path / "docs" / "records" / "cpu-test-chip-mlx-0-32-4.json")
-    assert "3.03× (3.01–3.05)" in build(tmp_path).text()
+    assert SLOW_RATIO in build(tmp_path).text()
 
 
 def test_a_record_that_comes_or_goes_changes_the_tables(tmp_path: Path) -> None:
@@ -495,10 +509,7 @@ def test_a_page_with_numbers_says_by_itself_what_they_were_measured_on(tmp_path:
     write(tmp_path, {"gallery/GALLERY_HEADER.rst": "Examples\n========\n"})
     put_records(tmp_path, make_record(FAST))
     site = build(tmp_path, gallery=True)
-    assert (
-        site.text() == "T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22."
-        " No Apple-silicon record yet. 1.23× (1.21–1.26)"
-    )
+    assert site.text() == f"T ¶ Measured on Test Chip , CPU backend, MLX 0.32.4, Test OS 1, 2026-11-22. {RATIO}"
     assert "Measured on" not in site.text("other")
 
 

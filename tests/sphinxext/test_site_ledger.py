@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import make_record
 from guide import CLAIMS, all_claims
-from site_builds import CLAIMED, build, put_records, write
+from site_builds import CLAIMED, OVERVIEWS, build, put_records, write
 from test_site import put_claim
 
 from compile_guide.records.schema import Verdict
@@ -19,7 +19,7 @@ def test_a_line_of_the_index_keeps_the_old_address_and_leads_to_the_entry(tmp_pa
     claims = put_claim(tmp_path)
     write(tmp_path, {"docs/index.md": INDEX, "docs/tracing.md": "# Tracing\n\n```{claims} tracing\n```\n"})
     put_records(tmp_path, make_record(claims=(SEEN,)))
-    site = build(tmp_path, settings=claims)
+    site = build(tmp_path, settings=claims + OVERVIEWS)
     assert '<li class="claim-line topic-tracing verdict-fails" id="claim-one">' in site.page()
     assert (
         '<a class="reference internal" href="tracing.html#claim-one"><span>It compiles once.</span></a>' in site.page()

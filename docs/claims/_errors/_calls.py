@@ -113,12 +113,54 @@ mx.compile(lambda x: mx.exp(x))(np.ones(4))
 """,
         "Arguments become part of the trace's key, and MLX knows how to do that for few types; objects of "
         "your own, NumPy "
-        "arrays and scalars, enum members, dtypes and complex numbers are refused, and None before 0.29.4.",
+        "arrays and scalars, enum members, dtypes and complex numbers are refused, and None before 0.29.2.",
         """
 import mlx.core as mx
 import numpy as np
 
 mx.compile(lambda x: mx.exp(x))(mx.array(np.ones(4)))
+""",
+    ),
+    Entry(
+        "module-argument",
+        "A model passed as an argument: 'dict' object is not callable",
+        """
+import mlx.core as mx
+import mlx.nn as nn
+
+mx.compile(lambda layer, x: layer(x))(nn.Linear(2, 2), mx.ones((1, 2)))
+""",
+        "An nn.Module is a dictionary, and a dictionary among the arguments arrives as a plain one, with the arrays and without "
+        "the class; close over the model, and capture its state.",
+        """
+import mlx.core as mx
+import mlx.nn as nn
+
+layer = nn.Linear(2, 2)
+mx.compile(lambda x: layer(x), inputs=layer.state)(mx.ones((1, 2)))
+""",
+    ),
+    Entry(
+        "compiled-layer",
+        "A compiled layer inside a model that is given new weights",
+        """
+import mlx.core as mx
+import mlx.nn as nn
+
+model = nn.Sequential(nn.Linear(2, 2))
+model.layers[0] = mx.compile(model.layers[0])
+model.update(model.parameters())
+""",
+        "The compiled object passes isinstance and lists the layer's weights, but isn't a dictionary, as a layer is; update, "
+        "load_weights and optimizers raise. Compile a function that calls the model.",
+        """
+import mlx.core as mx
+import mlx.nn as nn
+
+model = nn.Sequential(nn.Linear(2, 2))
+fast = mx.compile(lambda x: model(x), inputs=model.state)
+fast(mx.ones((1, 2)))
+model.update(model.parameters())
 """,
     ),
     Entry(
@@ -173,19 +215,18 @@ Model().step(mx.ones((4,)))
     ),
     Entry(
         "integer-too-large",
-        "A Python integer of more than 64 bits as an argument",
+        "A Python integer from 2**63 on as an argument, such as a 64-bit seed",
         """
 import mlx.core as mx
 
-mx.compile(lambda x, seed: mx.exp(x))(mx.ones((4,)), 2**64)
+mx.compile(lambda x, seed: x + mx.random.normal(x.shape, key=mx.random.key(seed)))(mx.ones((4,)), 2**63)
 """,
-        "A number's 64 bits are part of the key; a larger one, such as a hash or a seed, does not fit, and "
-        "the message "
-        "doesn't say so.",
+        "A number is part of the trace's key as a signed integer of 64 bits; half of all 64-bit seeds and hashes do not "
+        "fit, and the message doesn't say so.",
         """
 import mlx.core as mx
 
-mx.compile(lambda x, seed: mx.exp(x))(mx.ones((4,)), 2**64 % 2**32)
+mx.compile(lambda x, key: x + mx.random.normal(x.shape, key=key))(mx.ones((4,)), mx.random.key(2**63))
 """,
     ),
     Entry(

@@ -1,9 +1,8 @@
-"""The commands about claims: ``claims`` checks them on this machine, ``history`` on older releases of MLX."""
+"""The command about claims: ``claims`` runs their checks on this machine."""
 
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,43 +14,35 @@ from rich.table import Table
 
 from compile_guide._files import hold_lock
 from compile_guide._process import private_folder
-from compile_guide.ledger import history
 from compile_guide.ledger.claims import Claim, LedgerError, load_claims
-from compile_guide.ledger.releases import pythons, releases
 from compile_guide.ledger.runner import WORDS, changes, expected_file, load_expected, run_ledger, save_expected
 from compile_guide.ledger.tables import observe_tables
 from compile_guide.recorder.measure import machine_facts
 from compile_guide.recorder.progress import display
 from compile_guide.records.schema import Machine, Record, Tables, Verdict, load, save, with_claims
 
-CLAIMS, HISTORY = Path("docs/claims"), Path("docs/history.json")
+CLAIMS = Path("docs/claims")
 
 
 def add_commands(commands: Any) -> None:
-    """Add the two commands to a parser's subcommands."""
+    """Add the command to a parser's subcommands."""
     one = commands.add_parser("claims", help="run the claims' checks on this machine's MLX and print the verdicts")
+    one.add_argument("ids", nargs="*", metavar="ID", help="claims to check (default: all)")
+    one.add_argument("--claims", type=Path, default=CLAIMS, metavar="DIR", help="where they are (default: %(default)s)")
     one.add_argument("--write", type=Path, metavar="DIR", help="put the verdicts into this machine's record in DIR")
     one.add_argument("--accept", action="store_true", help="save the verdicts as the expected ones")
     one.set_defaults(command=check_claims)
-    two = commands.add_parser("history", help="run the checks on older MLX, each release in an environment of its own")
-    two.add_argument("--releases", metavar="A,B", help="these releases, as 0.21.1,0.25.2 (default: all that pip finds)")
-    two.add_argument("--out", type=Path, default=HISTORY, metavar="FILE", help="the file (default: %(default)s)")
-    two.set_defaults(command=check_releases)
-    for parser in (one, two):
-        parser.add_argument("ids", nargs="*", metavar="ID", help="claims to check (default: all)")
-        parser.add_argument(
-            "--claims", type=Path, default=CLAIMS, metavar="DIR", help="where they are (default: %(default)s)"
-        )
 
 
 def observe(console: Console, folder: Path, temp: Path) -> tuple[tuple[Verdict, ...], Tables]:
     """Return the verdicts on all claims of a folder, and its tables; show the progress, and write below ``temp``."""
-    verdicts = _check(console, _choose(folder, []), folder, temp)
+    verdicts = _check(console, choose(folder, []), folder, temp)
     with console.status("making the tables"):
         return verdicts, observe_tables(folder, temp / "tables")
 
 
-def _choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
+def choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
+    """Return the claims of a folder, or those of the given ids."""
     claims = load_claims(folder)
     if unknown := [id for id in ids if id not in claims]:
         raise LedgerError(f"there is no claim {unknown[0]!r} in {folder}")
@@ -65,7 +56,7 @@ def _check(console: Console, claims: Sequence[Claim], folder: Path, temp: Path) 
 
 def check_claims(options: argparse.Namespace) -> int:
     """Print the verdicts, write them where the options say, and return 1 if they aren't the expected ones."""
-    console, claims = Console(highlight=False), _choose(options.claims, options.ids)
+    console, claims = Console(highlight=False), choose(options.claims, options.ids)
     lock = hold_lock(Path(), "checking claims") if options.write else nullcontext()
     with lock, private_folder() as temp:
         facts = machine_facts(temp)
@@ -125,21 +116,3 @@ def _print_table(console: Console, title: str, heads: Sequence[str], rows: Seque
     for row in rows:
         table.add_row(*row)
     console.print(table, markup=False)
-
-
-def check_releases(options: argparse.Namespace) -> int:
-    """Run the checks on one release after the other and save after each; return 1 if not one could be run."""
-    claims, here = _choose(options.claims, options.ids), f"{sys.platform}-{platform.machine()}"
-    past = history.load(options.out) if options.out.exists() else history.History(here, ())
-    if past.platform != here:
-        raise LedgerError(f"{options.out} was made on {past.platform}, this is {here}: choose another file with --out")
-    others = load_claims(options.claims).keys() - {claim.id for claim in claims}
-    at_hand = pythons()
-    named = options.releases.split(",") if options.releases else []
-    for release, python in (dict.fromkeys(named, next(iter(at_hand))) or releases(at_hand)).items():
-        with private_folder() as temp:
-            version = history.run_version(release, at_hand[python], claims, options.claims, temp)
-        past = history.merge(past, version, keep=others)
-        history.save(past, options.out)
-        print(f"{release}: {version.status}, {len(version.verdicts)} verdicts")
-    return 0 if any(version.status == "ok" for version in past.versions) else 1

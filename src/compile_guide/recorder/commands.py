@@ -22,8 +22,8 @@ from compile_guide.formatting import NOTHING, format_bytes, format_rate
 from compile_guide.ledger.claims import load_claims
 from compile_guide.ledger.commands import CLAIMS, observe, print_changes
 from compile_guide.ledger.runner import expected_file
-from compile_guide.recorder.machine import MachineError, import_mlx, machine
-from compile_guide.recorder.measure import Plan, RecorderError, Result, build_record, machine_facts, measure
+from compile_guide.recorder.machine import MachineError, import_mlx, this_machine
+from compile_guide.recorder.measure import Plan, RecorderError, Result, build_record, machine_facts, run_examples
 from compile_guide.recorder.progress import display
 from compile_guide.records import schema
 from compile_guide.records.schema import Machine, Record, RecordError
@@ -85,7 +85,7 @@ def make_record(options: argparse.Namespace) -> int:
         others = existing - {script.stem for script in scripts}
         taken = {entry.name: entry.example for entry in before.comparisons if entry.example in others} if before else {}
         with display(console, len(scripts) * plan.processes, "measuring") as progress:
-            results = measure(plan, facts, temp, progress.begin, taken)
+            results = run_examples(plan, facts, temp, progress.begin, taken)
         failed = _print_failures(console, results)
         if failed and not options.keep_going:
             print(f"compile-guide: no record was written; {path} is as it was", file=sys.stderr)
@@ -156,7 +156,7 @@ def print_machine(options: argparse.Namespace) -> int:
             check_compiling()
         except RuntimeError as error:
             raise MachineError(str(error)) from error
-    here = machine()
+    here = this_machine()
     facts = {name: getattr(here, name) for name in here.__struct_fields__}
     if options.json:
         print(json.dumps(facts))

@@ -21,7 +21,7 @@ class MachineError(CompileGuideError):
     """This machine can't measure: one line that says what to install or to switch on."""
 
 
-def machine() -> Machine:
+def this_machine() -> Machine:
     """Return the facts about this machine and measure its copy bandwidth (about a second).
 
     Raises:

@@ -98,7 +98,7 @@ def machine_facts(folder: Path, backend: str | None = None) -> Machine:
     return machine
 
 
-def measure(
+def run_examples(
     plan: Plan, machine: Machine, folder: Path, show: Callable[[str], None], taken: Mapping[str, str] | None = None
 ) -> list[Result]:
     """Run all examples, round by round, so that an interval between processes also covers slow drifts of the machine.

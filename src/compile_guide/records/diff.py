@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from compile_guide.comparison import Comparison, median_interval
+from compile_guide.comparison import Comparison, median_interval, process_interval
 from compile_guide.formatting import NOTHING, Table, format_percent, format_ratio, format_time
 from compile_guide.records.schema import Record
 
@@ -90,7 +90,7 @@ def time_interval(comparison: Comparison) -> Interval:
     runs = comparison.runs
     if len(runs) == 1:
         return median_interval(runs[0].candidate_s)
-    return median_interval([statistics.median(run.candidate_s) for run in runs])
+    return process_interval([statistics.median(run.candidate_s) for run in runs])
 
 
 def same_chip(a: Record, b: Record) -> bool:

@@ -18,7 +18,7 @@ from sphinx.errors import ConfigError
 from compile_guide import __version__
 from compile_guide.records.record_set import read_folder
 from compile_guide.records.schema import RecordError
-from compile_guide.sphinxext import comparisons, domain, ledger, machines, nodes, pages, record_files, roles
+from compile_guide.sphinxext import claim_pages, comparisons, domain, machines, nodes, pages, record_files, roles
 from compile_guide.sphinxext.listings import ListingCollector
 
 ROLES = {
@@ -29,11 +29,9 @@ ROLES = {
 }
 DIRECTIVES = {
     "comparison": comparisons.ComparisonTable,
-    "headline": comparisons.Headline,
     "machines": machines.Machines,
     "measured-on": machines.MeasuredOn,
-    "claims": ledger.Ledger,
-    "claims-index": ledger.LedgerIndex,
+    "claims": claim_pages.Ledger,
     "record-files": record_files.RecordFiles,
 }
 SETTINGS = {

@@ -13,9 +13,9 @@ from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, UNMEASURED, format_count, format_percent
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, machine_tabs
+from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, tabs
 from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, folded, page_link, paragraph, table, text, warn
+from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text, warn
 from compile_guide.sphinxext.roles import generated
 from compile_guide.sphinxext.text import MEASURED, Unit
 
@@ -35,7 +35,7 @@ def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
 
 def pays(comparison: Comparison) -> str:
     """Return the calls after which compiling has paid, for a column that is headed so."""
-    if comparison.ratio is None:
+    if comparison.differs is None:
         return NOTHING
     return "never" if comparison.break_even is None else format_count(comparison.break_even)
 
@@ -52,7 +52,7 @@ def measures(comparisons: Sequence[Comparison], first: Sequence[Sequence[Cell]],
     """Return a table with the measured columns behind the ``first`` cells of each row; times share a unit."""
     plain = Unit.of(s for c in comparisons for s in (c.baseline_s, c.candidate_s))
     once = Unit.of(c.first_call_s for c in comparisons)
-    shares = any(c.candidate_share is not None for c in comparisons)
+    shares = any(c.share(c.candidate_s) is not None for c in comparisons)
     names = [plain.header("Baseline"), plain.header("Candidate"), "Speed-up", once.header("First call"), COLUMNS[4]]
     names += ["Share of copy"] if shares else []
     best = best_of(comparisons)
@@ -64,7 +64,7 @@ def measures(comparisons: Sequence[Comparison], first: Sequence[Sequence[Cell]],
         ]
         call = paragraph(once.say(c.first_call_s), *built(c))
         row = [*cells, *times, ratio_cell(c, c is best), call, pays(c)]
-        rows.append([*row, format_percent(c.candidate_share)] if shares else row)
+        rows.append([*row, format_percent(c.share(c.candidate_s))] if shares else row)
     return table([*header, *names], rows, numbers=("MLX", *names))
 
 
@@ -173,53 +173,4 @@ class ComparisonTable(RecordsDirective):
             return [paragraph(NOBODY)] if "elsewhere" in self.options else []
         caption = [paragraph(self.options["caption"], classes=["guide-caption"])] if "caption" in self.options else []
         more = [side for name in names if (side := side_by_side(name, records))]
-        return [nodes.container("", *caption, machine_tabs(panels), *more, classes=["guide-comparisons"])]
-
-
-class Headline(RecordsDirective):
-    """``headline``: a few large numbers. A line is ``name [name …] | what it is | page of the example``.
-
-    Of several names the first counts that could be compared on this machine.
-    """
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        """Return a panel of tiles for each machine that has them all; a line that this site's record lacks is warned of."""
-        records = self.records()
-        lines = [[part.strip() for part in f"{line}||".split("|")[:3]] for line in self.content if line.strip()]
-        panels: list[Panel] = []
-        for record in in_order(records):
-            tiles = self._tiles(record, lines, records)
-            if tiles and (len(tiles) == len(lines) or record is records.shown):
-                panels.append((record, [nodes.container("", *tiles, classes=["headline"])]))
-        return [machine_tabs(panels, titled=False, classes=["guide-quiet"])] if panels else []
-
-    def _tiles(self, record: Record, lines: list[list[str]], records: RecordSet) -> list[nodes.Node]:
-        known = record.by_name
-        tiles: list[nodes.Node] = []
-        for names, label, page in lines:
-            found = [known[name].comparison() for name in names.split() if name in known]
-            yet = [name for name in names.split() if records.unmeasured(name, generated(self.env, self.config))]
-            if found:
-                tiles.append(self._tile(next((c for c in found if c.ratio), found[0]), label, page))
-            elif record is records.shown and yet:
-                tiles.append(self._tile(None, label, page))
-            elif record is records.shown:
-                warn(f"this site's record has no comparison {names!r}", "name", self.get_location())
-        return tiles
-
-    @staticmethod
-    def _tile(comparison: Comparison | None, label: str, page: str) -> nodes.container:
-        what: nodes.Node = text(label)
-        if page:
-            what = page_link(page, what)
-        if comparison is None:
-            missing = paragraph(text(UNMEASURED, "measured", "in-words", "unmeasured"))
-            return nodes.container("", missing, paragraph(what), classes=["tile"])
-        said = {field: MEASURED[field](comparison) for field in ("ratio", "baseline", "candidate")}
-        ratio, _, interval = said["ratio"].partition(" (")
-        size = ["measured"] if "×" in ratio else ["measured", "in-words"]
-        number = paragraph(text(ratio, *size), *([text(f" ({interval}", "measured", "interval")] if interval else []))
-        times = paragraph(f"{said['baseline']} → {said['candidate']} a call", classes=["times"])
-        return nodes.container("", number, paragraph(what), times, classes=["tile"])
+        return [nodes.container("", *caption, tabs(panels), *more, classes=["guide-comparisons"])]

@@ -26,7 +26,6 @@ from compile_guide.sphinxext import watchdog
 from compile_guide.sphinxext.nodes import warn
 from compile_guide.sphinxext.roles import as_list, record_set
 from compile_guide.sphinxext.scraper import scrape
-from compile_guide.sphinxext.watchdog import GalleryError
 from compile_guide.timing import REPLAY, SINK
 
 PACKAGE = Path(__file__).parents[1]
@@ -99,7 +98,13 @@ def _notes(app: Sphinx) -> list[Path]:
 
 
 def fingerprint(app: Sphinx) -> str:
-    """Return a digest of what shapes the examples' pages beside their scripts: the record, this package, MLX."""
+    """Return a digest of what shapes the examples' pages beside their scripts: the record, this package, MLX.
+
+    Raises:
+        SystemExit: MLX is missing or too old.
+    """
+    if fault := mlx_fault():
+        raise SystemExit(f"compile_guide: {fault}")  # of its own errors Sphinx makes a page-long report
     digest = hashlib.sha256(version("mlx").encode())
     if (file := record_set(app.env, app.config).shown_file) is not None:
         digest.update(file.read_bytes())
@@ -128,8 +133,6 @@ def _replaying(app: Sphinx) -> Iterator[None]:
 
 def _record_to_replay(app: Sphinx, records: RecordSet) -> Path:
     """Return the file of the record shown; without one, a file without comparisons, and a warning."""
-    if fault := mlx_fault():
-        raise GalleryError(fault)
     if records.shown_file is not None:
         return records.shown_file
     wrong = "; ".join(

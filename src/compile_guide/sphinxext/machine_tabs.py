@@ -66,7 +66,7 @@ def versions(group: Sequence[Record]) -> str:
     return ", ".join(dict.fromkeys(record.machine.mlx for record in group))
 
 
-def machine_tabs(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
+def tabs(panels: Sequence[Panel], *, titled: bool = True, classes: Sequence[str] = ()) -> nodes.container:
     """Return what each machine has to show, the first one seen at once; with one machine, its content alone."""
     first, *others = (_panel(record, content, titled) for record, content in panels)
     made = nodes.container("", first, classes=["guide-switch", *classes])

@@ -11,7 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
 from compile_guide.sphinxext.domain import places
-from compile_guide.sphinxext.machine_tabs import in_order, machine_link, machine_tabs
+from compile_guide.sphinxext.machine_tabs import in_order, machine_link, tabs
 from compile_guide.sphinxext.nodes import Cell, fields, folded, paragraph, table, text
 from compile_guide.sphinxext.roles import noted_records
 from compile_guide.sphinxext.text import BACKENDS, MACHINE, disturbances, processor
@@ -74,7 +74,7 @@ class MeasuredOn(RecordsDirective):
 def measured_on(records: RecordSet, page: str) -> nodes.container:
     """Return the line that says where the numbers of ``page`` come from, for each machine; a choice of machine starts here."""
     lines = [(record, [_measured_on(record, page)]) for record in in_order(records)]
-    return machine_tabs(lines, titled=False, classes=["guide-page-switch"])
+    return tabs(lines, titled=False, classes=["guide-page-switch"])
 
 
 def _measured_on(record: Record, page: str) -> nodes.paragraph:

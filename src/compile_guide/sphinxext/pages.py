@@ -15,18 +15,30 @@ from compile_guide.sphinxext.nodes import literal_block, paragraph
 from compile_guide.sphinxext.roles import generated, noted_records
 
 Kind = TypeVar("Kind", bound=nodes.Element)
+RESULT = "recorded-result"
+"""Class of what stands for a block's result (see scraper.py)."""
 MARKED = ("measured", "guide-comparisons", "guide-switch")
 """Classes of nodes that show measured numbers."""
 
 
 def complete_page(app: Sphinx, doctree: nodes.document) -> None:
     """Complete a page that was just read (``doctree-read``), before Sphinx collects its images and titles."""
+    put_behind_output(doctree)
     footer = next(having(doctree, nodes.container, "sphx-glr-footer-example"), None)
     if footer is not None and _is_example(app):
         add_every_machine(app, doctree, footer)
         add_copy_command(app, footer)
     if next(having(doctree, nodes.Element, *MARKED), None) is not None:
         add_measured_on(app, doctree)
+
+
+def put_behind_output(doctree: nodes.document) -> None:
+    """Put what a block returned behind what it printed; sphinx-gallery puts what scrapers give before that."""
+    for shown in list(having(doctree, nodes.Element, RESULT)):
+        place = shown.parent.index(shown)
+        printed = shown.parent[place + 1] if place + 1 < len(shown.parent) else None
+        if isinstance(printed, nodes.Element) and "sphx-glr-script-out" in printed.get("classes", ()):
+            shown.parent[place : place + 2] = [printed, shown]
 
 
 def _is_example(app: Sphinx) -> bool:

@@ -20,9 +20,10 @@ from compile_guide.comparison import Comparison, ComparisonTable
 from compile_guide.formatting import UNMEASURED, Table
 from compile_guide.records.record_set import NOT_YET
 from compile_guide.sphinxext.comparisons import NOBODY, by_machine, facts_by_machine, named
-from compile_guide.sphinxext.machine_tabs import machine_tabs
+from compile_guide.sphinxext.machine_tabs import tabs
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import paragraph, table
+from compile_guide.sphinxext.pages import RESULT
 from compile_guide.sphinxext.roles import generated
 from compile_guide.tracing import Watched
 
@@ -80,10 +81,10 @@ class RecordedResult(RecordsDirective):
         one = "facts" in self.options
         panels = facts_by_machine(names[0], records, examples) if one else by_machine(names, records, examples)
         if panels:
-            return [machine_tabs(panels)]
+            return [tabs(panels, classes=[RESULT])]
         yet = records.shown is None or any(records.unmeasured(name, examples) for name in names)
         words = f"{UNMEASURED.capitalize()}." if yet else NOBODY
-        return [named(*names), paragraph(words)]
+        return [nodes.container("", named(*names), paragraph(words), classes=[RESULT])]
 
 
 class TextTable(SphinxDirective):
@@ -95,4 +96,6 @@ class TextTable(SphinxDirective):
         """Return the table."""
         found = json.loads("".join(self.content))
         header, *rows = found["rows"]
-        return [table(header, rows, caption=found["caption"])]
+        made = table(header, rows, caption=found["caption"])
+        made["classes"].append(RESULT)
+        return [made]

@@ -40,9 +40,9 @@ def interval(comparison: Comparison) -> str:
 
 
 def break_even(comparison: Comparison) -> str:
-    """Return "after 1,200 calls", or "never"."""
+    """Return "after 1,200 calls", or "never"; "—" where no interval tells."""
     calls = comparison.break_even
-    if comparison.ratio is None:
+    if comparison.differs is None:
         return NOTHING
     return "never" if calls is None else f"after {format_calls(calls)}"
 
@@ -89,12 +89,12 @@ MEASURED: dict[str, Callable[[Comparison], str]] = {
     "candidate": lambda c: _time(c, c.candidate_s),
     "first_call": lambda c: format_time(c.first_call_s),
     "first_call_warm": lambda c: format_time(c.first_call_warm_s),
-    "first_call_baseline": lambda c: format_time(c.first_call_baseline_s),
+    "first_call_baseline": lambda c: format_time(c.runs[0].first_baseline_s if c.runs else None),
     "break_even": break_even,
-    "bandwidth": lambda c: format_rate(c.candidate_bandwidth),
-    "baseline_bandwidth": lambda c: format_rate(c.baseline_bandwidth),
-    "share": lambda c: format_percent(c.candidate_share),
-    "baseline_share": lambda c: format_percent(c.baseline_share),
+    "bandwidth": lambda c: format_rate(c.bandwidth(c.candidate_s)),
+    "baseline_bandwidth": lambda c: format_rate(c.bandwidth(c.baseline_s)),
+    "share": lambda c: format_percent(c.share(c.candidate_s)),
+    "baseline_share": lambda c: format_percent(c.share(c.baseline_s)),
     "peak": lambda c: format_bytes(c.candidate_peak),
     "baseline_peak": lambda c: format_bytes(c.baseline_peak),
     "processes": lambda c: str(len(c.runs)),
@@ -107,11 +107,6 @@ def processor(machine: Machine) -> str:
     """Return the name of what computes: the GPU where MLX uses one, with its cores if it has several sizes, or the chip."""
     cores = f", {machine.gpu_cores}-core GPU" if machine.gpu and machine.gpu_cores else ""
     return f"{machine.gpu or machine.chip}{cores}"
-
-
-def virtual(machine: Machine) -> bool:
-    """Whether a Mac is a virtual one, such as those that GitHub lends: its GPU says so, and isn't the chip's own."""
-    return "paravirtual" in (machine.gpu or "").lower()
 
 
 MACHINE: dict[str, Callable[[Record], str]] = {

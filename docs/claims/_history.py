@@ -1,5 +1,8 @@
 """What the checks see on one MLX release after the other, and the JSON file that keeps it (``docs/history.json``).
 
+``python -m claims._history [ID ...] [--releases A,B] [--out FILE]`` asks every release that pip finds, each in an
+environment of its own; ``nox -s history`` does that.
+
 The file holds one line a release, so that two versions of it can be compared::
 
     {"schema": 1, "platform": "linux-x86_64", "observations": ["…", …],
@@ -13,21 +16,29 @@ Schema history: 1, the first.
 
 from __future__ import annotations
 
+import argparse
 import json
+import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import compile_guide
+from compile_guide import CompileGuideError
 from compile_guide._files import write_atomically
 from compile_guide._prerequisites import release_numbers
+from compile_guide._process import private_folder
 from compile_guide.ledger.claims import Claim, LedgerError
-from compile_guide.ledger.releases import install
+from compile_guide.ledger.commands import CLAIMS, choose
 from compile_guide.ledger.runner import run_ledger
 
-SCHEMA = 1
-PACKAGE = Path(__file__).resolve().parents[1]
+from ._releases import find_releases, install, pythons
+
+SCHEMA, FILE = 1, Path("docs/history.json")
+PACKAGE = Path(compile_guide.__file__).resolve().parent
 SHARES_KERNELS = (0, 30)
 """From this release on, checks may share a kernel cache; older ones took one kernel for another."""
 
@@ -115,3 +126,44 @@ def merge(history: History, version: Version, *, keep: Iterable[str] = ()) -> Hi
     others = [one for one in history.versions if one.mlx != version.mlx]
     new = replace(version, verdicts=verdicts if version.status == "ok" else {})
     return replace(history, versions=tuple(sorted([*others, new], key=lambda one: release_numbers(one.mlx))))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Ask the releases that the arguments name; return the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m claims._history", description="Run the checks on older releases of MLX."
+    )
+    parser.add_argument("ids", nargs="*", metavar="ID", help="claims to check (default: all)")
+    parser.add_argument(
+        "--releases", metavar="A,B", help="these releases, as 0.21.1,0.25.2 (default: all that pip finds)"
+    )
+    parser.add_argument(
+        "--claims", type=Path, default=CLAIMS, metavar="DIR", help="where the claims are (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=FILE, metavar="FILE", help="the file (default: %(default)s)")
+    return ask_releases(parser.parse_args(arguments))
+
+
+def ask_releases(options: argparse.Namespace) -> int:
+    """Run the checks on one release after the other and save after each; return 1 if not one could be run."""
+    claims, here = choose(options.claims, options.ids), f"{sys.platform}-{platform.machine()}"
+    past = load(options.out) if options.out.exists() else History(here, ())
+    if past.platform != here:
+        raise LedgerError(f"{options.out} was made on {past.platform}, this is {here}: choose another file with --out")
+    others = {claim.id for claim in choose(options.claims, [])} - {claim.id for claim in claims}
+    at_hand = pythons()
+    named = options.releases.split(",") if options.releases else []
+    for release, python in (dict.fromkeys(named, next(iter(at_hand))) or find_releases(at_hand)).items():
+        with private_folder() as temp:
+            version = run_version(release, at_hand[python], claims, options.claims, temp)
+        past = merge(past, version, keep=others)
+        save(past, options.out)
+        print(f"{release}: {version.status}, {len(version.verdicts)} verdicts", flush=True)
+    return 0 if any(version.status == "ok" for version in past.versions) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CompileGuideError as error:
+        sys.exit(f"claims._history: {error}")

@@ -12,7 +12,7 @@ from docutils import nodes
 
 from compile_guide.ledger.claims import Claim
 from compile_guide.records.schema import Record, Verdict
-from compile_guide.sphinxext.domain import citations, place_link, places
+from compile_guide.sphinxext.domain import citations, places
 from compile_guide.sphinxext.machine_tabs import grouped, in_order, machines_cell, versions
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import Cell, fields, folded, literal_block, paragraph, table, text, warn
@@ -100,26 +100,6 @@ def _row(group: list[Record], seen: Verdict) -> list[Cell]:
 def _with_literals(words: str) -> list[Cell]:
     """Return a docstring's words, with code where it has double backquotes."""
     return [nodes.literal(part, part) if odd % 2 else part for odd, part in enumerate(words.split("``"))]
-
-
-class LedgerIndex(ClaimsDirective):
-    """``claims-index``: every statement with its verdict, a link to its entry; ``#claim-ID`` leads to its line."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return a section for each topic."""
-        shown = self.records().shown
-        return [
-            section(self.state.document, topic, [nodes.bullet_list("", *(_line(claim, shown) for claim in claims))])
-            for topic, claims in self.topics().items()
-        ]
-
-
-def _line(claim: Claim, shown: Record | None) -> nodes.list_item:
-    """Return a statement's line. Its classes are what the filter on the page looks at."""
-    place = f"claim-{claim.id}"
-    word, mark = verdict(verdict_of(shown, claim.id))
-    said = paragraph(place_link(place, text(claim.statement)), " ", text(mark, "claim", f"claim-{word}"))
-    return nodes.list_item("", said, ids=[place], classes=["claim-line", f"topic-{claim.topic}", f"verdict-{word}"])
 
 
 def section(document: nodes.document, topic: str, content: list[nodes.Node]) -> nodes.section:

@@ -32,7 +32,7 @@ def pythons() -> dict[str, str]:
     return found
 
 
-def releases(versions: Iterable[str]) -> dict[str, str]:
+def find_releases(versions: Iterable[str]) -> dict[str, str]:
     """Ask pip which MLX releases from 0.21 on have wheels; return each with the first Python that has one."""
     found: dict[str, str] = {}
     for python in versions:
