@@ -4,7 +4,7 @@
 # 100 picoseconds are shown as "0.100ns". 999.9 milliseconds are shown as "1000ms" and 1 second as "1.00s": in a table of
 # results, two times that are equal after rounding stand there in two units.
 #
-# Guessed before it was run: "100ps" and "1.00s".
+# Guessed before it was run: "100ps" for the smaller time.
 # Seen with asv 0.6.6, Python 3.11.
 # Source: asv/util.py of the package asv, from the repository airspeed-velocity/asv.
 set -euo pipefail

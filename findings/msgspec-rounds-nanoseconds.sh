@@ -4,7 +4,7 @@
 # Python's datetime holds microseconds. datetime.fromisoformat cuts the digits beyond them off; msgspec rounds them. The last
 # 100 nanoseconds of a year come out as the first moment of the next one, while the standard library keeps the year.
 #
-# Guessed before it was run: both cut off.
+# Guessed before it was run: the digits beyond a microsecond are cut off.
 # Seen with msgspec 0.23.0, Python 3.11.
 # Source: the package msgspec, from the repository jcrist/msgspec.
 set -euo pipefail

@@ -6,7 +6,7 @@ compile, call with one size, then with larger ones, and compare with the plain f
 
     print(check_shapeless(pool, small, large))
 
-This file needs the standard library, mlx, and the two files that travel with it: comparison.py and formatting.py.
+It needs the standard library, mlx, and comparison.py and formatting.py, which travel with it.
 """
 
 from __future__ import annotations

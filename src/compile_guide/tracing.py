@@ -8,9 +8,7 @@ it gets: that run is a *trace*. MLX counts none and names no reason. Wrap a func
     ...
     print(watched)
 
-This file needs the standard library and mlx alone; it travels with a copied script.
-
-What decides between a trace and a cached call was found by running each case on MLX 0.32.4: the thread, the function object,
+It needs the standard library and mlx alone. What decides between a trace and a cached call was found by running each case on MLX 0.32.4: the thread, the function object,
 the default stream, number, dtypes and shapes of all arrays, and, for the arguments only, containers, keys in their order,
 keyword spelling, and the bits of Python numbers and strings.
 """

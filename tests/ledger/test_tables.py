@@ -9,7 +9,7 @@ from conftest import make_record
 from guide import CLAIMS
 
 from compile_guide.ledger.claims import LedgerError
-from compile_guide.ledger.tables import observe_tables
+from compile_guide.ledger.runner import observe_tables
 from compile_guide.recorder.machine import backend
 from compile_guide.records.schema import Tables, load, save
 

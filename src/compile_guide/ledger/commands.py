@@ -15,8 +15,15 @@ from rich.table import Table
 from compile_guide._files import hold_lock
 from compile_guide._process import private_folder
 from compile_guide.ledger.claims import Claim, LedgerError, load_claims
-from compile_guide.ledger.runner import WORDS, changes, expected_file, load_expected, run_ledger, save_expected
-from compile_guide.ledger.tables import observe_tables
+from compile_guide.ledger.runner import (
+    WORDS,
+    changes,
+    expected_file,
+    load_expected,
+    observe_tables,
+    run_ledger,
+    save_expected,
+)
 from compile_guide.recorder.measure import machine_facts
 from compile_guide.recorder.progress import display
 from compile_guide.records.schema import Machine, Record, Tables, Verdict, load, save, with_claims

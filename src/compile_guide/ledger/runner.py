@@ -1,8 +1,9 @@
-"""Run the claims' checks, each in a process of its own, and compare their verdicts with the expected ones."""
+"""Run the claims' checks, each in a process of its own, compare their verdicts with the expected ones, make the tables."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,10 @@ from queue import SimpleQueue
 from compile_guide._files import write_atomically
 from compile_guide._process import Finished, last_line, run
 from compile_guide.ledger.claims import Claim, LedgerError, scrub
-from compile_guide.records.schema import Verdict
+from compile_guide.records.schema import Tables, Verdict, tables_of
 from compile_guide.timing import REPLAY, SINK
 
-LIMIT_S = 180.0
+LIMIT_S, TABLES_LIMIT_S = 180.0, 600.0
 WORDS = {True: "holds", False: "does not hold", None: "cannot be decided here"}
 
 
@@ -102,3 +103,27 @@ def save_expected(file: Path, verdicts: Mapping[str, bool | None]) -> None:
     """Write verdicts by claim id as the expected ones."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(f"{json.dumps(dict(sorted(verdicts.items())), indent=1)}\n".encode(), file)
+
+
+def observe_tables(folder: Path, temp: Path, limit_s: float = TABLES_LIMIT_S) -> Tables:
+    """Return the tables that ``_tables.py`` in a folder of claims makes, or empty ones if there is no such file.
+
+    It runs as ``python -m NAME._tables FILE``, in the new folder ``temp`` and for at most ``limit_s`` seconds, and
+    writes a JSON object with the fields of :class:`Tables`.
+
+    Raises:
+        LedgerError: the process failed, with the last line that it printed, or wrote something else.
+    """
+    folder, file = folder.resolve(), temp / "tables.json"
+    if not (folder / "_tables.py").exists():
+        return Tables()
+    temp.mkdir(parents=True)
+    path = os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))
+    argv = [sys.executable, "-m", f"{folder.name}._tables", str(file)]
+    ended = run(argv, folder=temp, limit_s=limit_s, env={"PYTHONPATH": path, SINK: None, REPLAY: None})
+    if not file.exists():
+        raise LedgerError(f"the tables could not be made ({ended.reason}): {last_line(ended.output)}")
+    try:
+        return tables_of(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise LedgerError(f"{folder / '_tables.py'} wrote no tables: {error}") from None

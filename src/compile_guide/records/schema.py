@@ -1,11 +1,7 @@
 """The record: one JSON file with what one machine measured and observed under one MLX version.
 
-Schema history (``schema`` in the file; a file of another number is refused):
-
-1. first version (2026-11): machine, settings, comparisons with their raw pairs, verdicts of the claims, and three tables:
-   functions under ``shapeless=True``, what ``mlx.nn`` has compiled already, error messages with their fixes.
-   Since 0.2 a run may say ``built``, a machine ``gpu_cores`` and ``low_power``, an entry ``others`` and ``throttled``;
-   records without them are as good as before.
+A file of another ``schema`` is refused. Schema 1 (2026-11) is the first; ``built`` of a run, ``gpu_cores`` and ``low_power``
+of a machine, ``others`` and ``throttled`` of an entry may be missing.
 """
 
 from __future__ import annotations
