@@ -186,15 +186,15 @@ def left_behind(temp: Path) -> list[str]:
 INTERRUPTED = """
 import atexit, os, signal, sys
 from compile_guide import __main__
-from compile_guide.recorder import commands
-save = commands.save
+from compile_guide.records import schema
+save = schema.save
 def save_and_interrupt(*both):
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(os.getpid(), number)
         atexit.register(os.kill, os.getpid(), number)
     save(*both)
     os.kill(os.getpid(), signal.SIGINT)
-commands.save = save_and_interrupt
+schema.save = save_and_interrupt
 sys.exit(__main__.main(sys.argv[1:]))
 """
 
