@@ -6,7 +6,7 @@ var Scorer = {
     const named = new Set(split(page.startsWith("gallery/") ? `${title} ${page}` : title));
     const share = asked.length ? asked.filter((word) => named.has(word)).length / asked.length : 0;
     const about = 12 * share + (share === 1 ? 60 : 0) + (share === 1 && named.size === asked.length ? 10 : 0);
-    const pasted = page === "errors" && asked.length > 3 ? 30 : 0; // a message: longer than what one types
+    const pasted = page === "errors" && asked.length > 3 ? 35 : 0; // a message: longer than what one types
     const statement = asked.length > 2 && /^claims(\/|$)/.test(page) ? (page === "claims" ? 45 : 24) : 0;
     const example = page.startsWith("gallery/") && !page.endsWith("/index") ? 1 : 0;
     const term = page === "glossary" ? -90 : 0; // it explains a word that other pages are about
