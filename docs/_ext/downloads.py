@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from compile_guide.examples import HERE, helpers_of
@@ -16,24 +17,23 @@ Run it in this folder: python {script}
 """
 
 
-def rewrite_downloads(folder: Path) -> None:
-    """Rewrite every notebook and zip below a folder of generated pages."""
-    for notebook in sorted(folder.glob("*/*.ipynb")):
-        put(notebook, steady_notebook(notebook.read_text(encoding="utf-8")).encode())
-    scripts = sorted(folder.glob("*/*.py"))
+def rewrite_downloads(folder: Path, scripts: Sequence[Path]) -> None:
+    """Rewrite the notebook and the zip of each script in a folder of generated pages, and the zips of all of them."""
     for script in scripts:
+        notebook = script.with_suffix(".ipynb")
+        put(notebook, steady_notebook(notebook.read_text(encoding="utf-8")).encode())
         write_zip(script.with_suffix(".zip"), parts_of(script))
-    for archive in folder.glob("*.zip"):
-        notebooks = archive.stem.endswith("jupyter")
-        parts: dict[str, bytes] = {}
-        for script in scripts:
-            file = script.with_suffix(".ipynb") if notebooks else script
+    for kind, ending in (("python", ".py"), ("jupyter", ".ipynb")):
+        archive, parts = folder / f"{folder.name}_{kind}.zip", dict[str, bytes]()
+        for script in scripts if archive.exists() else ():
+            file = script.with_suffix(ending)
             parts |= {name: data for name, data in parts_of(script).items() if name.startswith("compile_guide/")}
             parts[file.name] = file.read_bytes()
-        write_zip(archive, parts)
-        # sphinx-gallery has just written it, as it does in every build: with that time, the page that offers it is old
-        newest = max((script.stat().st_mtime_ns for script in scripts), default=0)
-        os.utime(archive, ns=(newest, newest))
+        if parts:
+            write_zip(archive, parts)
+            # sphinx-gallery has just written it, as it does in every build: with that time, the page that offers it is old
+            newest = max(script.stat().st_mtime_ns for script in scripts)
+            os.utime(archive, ns=(newest, newest))
 
 
 def steady_notebook(text: str) -> str:

@@ -249,7 +249,8 @@ def _generate(app: Sphinx) -> None:
 
     scrapers._import_matplotlib()  # see private_names.py
     gallery.generate(app)
-    rewrite_downloads(folder)
+    copies = [folder / script.parent.name / script.name for script in scripts]
+    rewrite_downloads(folder, [copy for copy in copies if copy.exists()])
     good = not conf["failing_examples"] and app._warncount == warnings
     files = {file.relative_to(folder).as_posix(): state_of(file) for file in _made(folder, before, scripts)}
     write_note(note, **{"from": digest if good else "", "settings": _settings(app), "files": files})

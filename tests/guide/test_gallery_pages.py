@@ -192,3 +192,20 @@ def test_a_zip_does_not_depend_on_the_order_or_time_of_its_parts(tmp_path: Path)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     with zipfile.ZipFile(io.BytesIO((tmp_path / "a.zip").read_bytes())) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_users_own_script_notebook_and_zip_among_the_pages_are_neither_changed_nor_packed(tmp_path: Path) -> None:
+    put_gallery(tmp_path, example=HEAD.format(title="Plain", line="=====") + "\nprint(1)\n")
+    notebook = json.dumps({"metadata": {"language_info": {"version": "3.0.1"}}})
+    mine = {
+        "one/mine.py": "print('secret')\n",
+        "one/mine.ipynb": notebook,
+        "mine.zip": "a zip",
+        "one/mine.zip": "a zip",
+    }
+    write(tmp_path, {f"docs/gallery/{name}": text for name, text in mine.items()})
+    site = rendered(tmp_path)
+    assert {name: (tmp_path / "docs" / "gallery" / name).read_text(encoding="utf-8") for name in mine} == mine
+    (file,) = site.out.rglob("gallery_python.zip")
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["example.py"]
