@@ -65,7 +65,7 @@ MEASURED = {
     "even.break_even": "never",
     "few": "about 1.5× (too few samples for an interval)",
     "few.interval": "too few samples for an interval",
-    "few.break_even": "—",
+    "few.break_even": "after an unknown number of calls",
 }
 MACHINE = {
     "id": "cpu-test-chip-mlx-0-32-4", "processor": "Test Chip", "chip": "Test Chip", "gpu": "no GPU",

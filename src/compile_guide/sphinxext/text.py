@@ -40,10 +40,10 @@ def interval(comparison: Comparison) -> str:
 
 
 def break_even(comparison: Comparison) -> str:
-    """Return "after 1,200 calls", or "never"; "—" where no interval tells."""
+    """Return "after 1,200 calls", or "never"; in words where no interval tells, because it stands in sentences."""
     calls = comparison.break_even
     if comparison.differs is None:
-        return NOTHING
+        return "after an unknown number of calls"
     return "never" if calls is None else f"after {format_calls(calls)}"
 
 
