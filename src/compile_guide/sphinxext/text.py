@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import (
-    NOTHING,
     digits_of,
     format_bytes,
     format_calls,
