@@ -43,6 +43,11 @@ class Sitting:
         """Return how many intervals hold ``ratio``, and how many there are."""
         return sum(low <= ratio <= high for low, high in self._ends()), len(self._ends())
 
+    def widths(self) -> list[float]:
+        """Return the width of each interval, as a share of its estimate."""
+        three = zip(self.series.ratios, self.series.lows, self.series.highs, strict=True)
+        return [(high - low) / ratio for ratio, low, high in three if low is not None and high is not None]
+
     def expected_hits(self) -> float:
         """Return how many of the intervals would hold the reference if all were right, given the reference's own error.
 
@@ -98,6 +103,12 @@ class Answers:
         for one in self.sittings:
             parts.append(len(one.series.ratios) / self.count * _error(one.reference.ratios))
         return math.hypot(*parts)
+
+    @property
+    def width(self) -> float:
+        """The median width of the intervals, each as a share of its estimate; NaN for an estimator without intervals."""
+        widths = [width for one in self.sittings for width in one.widths()]
+        return statistics.median(widths) if widths else math.nan
 
     def hits(self, *, own: bool = False) -> tuple[int, int]:
         """Return how many intervals hold their reference, or their sitting's ``own`` center, and how many there are."""

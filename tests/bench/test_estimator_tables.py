@@ -39,6 +39,13 @@ def save_bench(folder: Path, bench: Bench, name: str = "one") -> Path:
     return file
 
 
+def save_validation(folder: Path, bench: Bench) -> None:
+    """Save a bench among the measurements that test the intervals."""
+    file = folder / "docs" / "bench" / "validation" / "one.json"
+    file.parent.mkdir(parents=True)
+    save(bench, file)
+
+
 def test_the_page_shows_the_figures_of_the_files_and_nothing_else(tmp_path: Path) -> None:
     save_bench(tmp_path, make_bench())
     site = build_page(tmp_path, "{bench-summary}", "{bench-table} bias")
@@ -183,3 +190,13 @@ def test_a_file_with_several_sittings_says_how_many() -> None:
     both = msgspec.structs.replace(bench, series=bench.series + later)
     assert "in a new random order each time, in 2 sittings, each with a reference of its own." in setting(both)
     assert "sittings" not in setting(bench)
+
+
+def test_new_measurements_stand_in_a_table_of_their_own_with_the_error_of_counting(tmp_path: Path) -> None:
+    save_validation(tmp_path, make_bench())
+    site = build_page(tmp_path, "{bench-validation}")
+    assert site.warnings == []
+    page = site.text()
+    assert unbroken("3 of 5: 60 % ± 17 %") in page
+    assert "quiet, 0.5" in page and "disturbed, 0.5" in page
+    assert "new measurements" in page and "5 estimates of each kind, 0.5 s each" in page
