@@ -7,13 +7,24 @@ a fused kernel is one node.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import arrow, compiled_graph, graph, kernels, missing, optional
+from ._observing import arrow, compiled_graph, gpu, graph, kernels, missing, optional
 from ._sources import DOCS, GUIDE, METALFAISS, NOTES, issue
 from .numerics import gelu
+
+
+def _scaled(mx: Any, x: Any, a: Any) -> Any:
+    return x * mx.exp(a)
+
+
+def _seconds(mx: Any, fun: Any, *inputs: Any) -> float:
+    start = time.perf_counter()
+    mx.eval(fun(*inputs))
+    return time.perf_counter() - start
 
 
 def _one_kernel(mx: Any, fun: Any, *inputs: Any) -> Seen:
@@ -88,6 +99,72 @@ def _(mx: Any) -> Seen:
 def _(mx: Any) -> Seen:
     seen = _one_kernel(mx, lambda x, row: mx.exp(-x) + mx.exp(row), mx.ones((4, 6)), mx.ones((6,)))
     return Seen(not seen.holds, seen.observed)
+
+
+@claim(
+    "small-factor-joins",
+    "What a function computes of a single number stays out of the kernel that uses it for a whole array.",
+    source=GUIDE,
+    answer="No: it becomes a part of that kernel, which has as many elements as its result.",
+)
+def _(mx: Any) -> Seen:
+    x, a = mx.ones((64, 64)), mx.ones((1,))
+    mx.eval(x, a)
+    plain, compiled = kernels(graph(mx, _scaled(mx, x, a))), kernels(compiled_graph(mx, partial(_scaled, mx), x, a))
+    apart = any("Exp" in name for name in compiled) and len(compiled) > 1
+    return Seen(apart, f"plain: {arrow(plain)}; compiled: {arrow(compiled)}")
+
+
+@claim(
+    "small-factor-once",
+    "A fused kernel computes a factor that is a single number once.",
+    source=GUIDE,
+    answer="No: once for each element of the result. Plain, it is computed once, so compiling can make the function slower.",
+)
+def _(mx: Any) -> Seen:
+    if gpu(mx):
+        return Seen(None, "a time, and decided on the CPU backend: a GPU may hide what it computes again")
+
+    def costly_factor(x: Any, a: Any) -> Any:
+        for _ in range(5):
+            a = mx.exp(mx.sin(a))
+        return x * a
+
+    x, a = mx.ones((512, 1024)), mx.ones((1,))
+    times = []
+    for function in (costly_factor, mx.compile(costly_factor)):
+        mx.eval(function(x, a))
+        times.append(min(_seconds(mx, function, x, a) for _ in range(5)))
+    slower = times[1] > 3 * times[0]
+    return Seen(not slower, f"compiled at least three times as slow: {slower}")
+
+
+@claim(
+    "small-factor-argument",
+    "Passing a small factor as an argument, computed outside, keeps it out of the kernel.",
+    source=GUIDE,
+    answer="Yes, if it is evaluated before the call or computed outside the compiled function.",
+)
+def _(mx: Any) -> Seen:
+    x, a = mx.ones((64, 64)), mx.ones((1,))
+    mx.eval(x, a)
+    names = kernels(graph(mx, mx.compile(lambda x, factor: x * factor + 1)(x, mx.exp(a))))
+    return Seen("Exp" in names, f"kernels: {arrow(names)}")
+
+
+@claim(
+    "depends-ends-fusion",
+    "mx.depends keeps what comes before it out of the kernel that comes after it.",
+    source=GUIDE,
+    answer="Yes: a small factor behind it is a kernel of its own, also in a compiled function.",
+)
+def _(mx: Any) -> Seen:
+    if absent := missing(mx, "depends"):
+        return absent
+    x, a = mx.ones((64, 64)), mx.ones((1,))
+    mx.eval(x, a)
+    left = kernels(compiled_graph(mx, lambda x, a: x * mx.depends(mx.exp(a), a) + 1, x, a))
+    return Seen("Exp" in left, f"compiled: {arrow(left)}")
 
 
 @claim(

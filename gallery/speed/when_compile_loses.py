@@ -1,10 +1,11 @@
 """
-When compile loses: four cases, counted and timed
-=================================================
+When compile loses: six cases, counted and timed
+================================================
 
 A compiled function has a price at every call: finding the trace, and handing over what it captures. Where there is
 nothing to gain, that price is all that is left, and where the trace is thrown away, it is paid in full each time. Four
-cases in which compiling promises little, measured against the plain call.
+cases in which compiling promises little, measured against the plain call. In two more cases it promises a lot and can still
+lose, because a fused kernel computes something small again and again.
 """
 
 # sphinx_gallery_tags = ["speed", "pitfalls", "traces"]
@@ -160,6 +161,65 @@ ax.set_title("Compiled against plain, where there is little to gain")
 plt.show()
 
 # %%
+# Something small, computed again
+# -------------------------------
+# Here the counts promise a gain: three nodes become one kernel, and so do seven. But a fused kernel computes all of its
+# operations for each element of its result (:claim:`small-factor-once`). Plain, the exponential of one number is computed
+# once, and that of a row once for each column. Fused, each is computed for every element of the array.
+
+large = mx.random.normal((512, 2048), key=mx.random.key(3))
+decay = mx.array([-0.5])
+gate = mx.random.normal((2048,), key=mx.random.key(4))
+mx.eval(large, decay, gate)
+
+
+def one_number(x: mx.array, decay: mx.array) -> mx.array:
+    return x * mx.exp(decay)
+
+
+def one_row(x: mx.array, gate: mx.array) -> mx.array:
+    return mx.maximum(x, 0) * mx.exp(-mx.exp(gate))
+
+
+SMALL = {"one-number": (one_number, decay), "one-row": (one_row, gate)}
+for name, (function, small) in SMALL.items():
+    counts = [nodes(f(large, small)) for f in (function, mx.compile(function))]
+    print(f"{name:10}  nodes plain {counts[0]}, compiled {counts[1]}")
+
+again = [
+    compare(f"loses-{name}", function, mx.compile(function), large, small)
+    for name, (function, small) in SMALL.items()
+]
+table(again)
+
+# %%
+# Two remedies keep the rest compiled. One computes the small part outside and passes the result as an argument
+# (:claim:`small-factor-argument`). The other stays inside: :py:func:`mlx.core.depends` ends a fusion, so the small part gets a
+# kernel of its own (:claim:`depends-ends-fusion`).
+
+rest = mx.compile(lambda x, factor: mx.maximum(x, 0) * factor)
+
+
+def outside(x: mx.array, gate: mx.array) -> mx.array:
+    return rest(x, mx.exp(-mx.exp(gate)))
+
+
+@mx.compile
+def apart(x: mx.array, gate: mx.array) -> mx.array:
+    factor = mx.depends(mx.exp(-mx.exp(gate)), gate)
+    return mx.maximum(x, 0) * factor
+
+
+mended = [
+    compare("loses-one-row-outside", one_row, outside, large, gate),
+    compare("loses-one-row-apart", one_row, apart, large, gate),
+]
+table(mended)
+
+# %%
+# A normalization is such a function too: the factor of a row is joined to the multiplication of its elements. For the two
+# common ones :py:func:`mlx.core.fast.rms_norm` and :py:func:`mlx.core.fast.layer_norm` are there.
+#
 # The remedies
 # ------------
 # The product and the activation need none: leave them plain, or let them be a part of something larger that is compiled.
@@ -190,6 +250,8 @@ assert mx.allclose(Predictor(model)(row), model(row), atol=1e-6)
 # What to take away
 # -----------------
 # - Count before you time: no node fewer means nothing to win but Python's share.
+# - What is computed of a single number or a row costs as much in a fused kernel as what is computed of the whole array. Compute
+#   it outside if it is more than an addition or a product.
 # - A trace that is made at each call turns every call into a first call. Make the wrapper once, keep it.
 # - Activations of ``mlx.nn`` are compiled; compile the function around them.
 # - Small is no reason against compiling, and large none for it. What counts is how many operations can be joined.
