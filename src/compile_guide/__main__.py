@@ -12,22 +12,21 @@ import sys
 from pathlib import Path
 
 from compile_guide import CompileGuideError
-from compile_guide.examples import GALLERY, copy_example, find_examples
+from compile_guide.examples import GALLERIES, GALLERY, copy_example, find_examples
 from compile_guide.formatting import ASCII
 from compile_guide.ledger import commands as ledger
 from compile_guide.recorder import commands as recorder
 from compile_guide.records import commands as records
+from compile_guide.starter import commands as starter
+from compile_guide.watching import commands as watching
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status. A user's mistake is one line on standard error and status 2."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's commands go on
-            signal.signal(number, lambda number, _: sys.exit(128 + number))  # an exit ends what is being measured too
-    codecs.register_error("plain", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="plain")
+    if (sys.argv[1:] if argv is None else argv)[:1] != [
+        "watch"
+    ]:  # a watched program finds its process as Python made it
+        _prepare()
     options = _parser().parse_args(argv)
     try:
         status: int = options.command(options)
@@ -43,6 +42,17 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
+def _prepare() -> None:
+    """End what is being measured with this process, and print what the output's encoding lacks another way."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's commands go on
+            signal.signal(number, lambda number, _: sys.exit(128 + number))  # an exit ends what is being measured too
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """Replace what the output's encoding lacks, such as "×" in ASCII."""
     assert isinstance(error, UnicodeEncodeError)
@@ -54,21 +64,19 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("compile-guide", description="Measure mx.compile on this machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (recorder, ledger, records):
+    for room in (recorder, ledger, records, starter, watching):
         room.add_commands(commands)
     copy = commands.add_parser("copy", help="copy an example, and what it needs, into a folder")
     copy.add_argument("name", metavar="NAME", help="the example's file name without .py")
     copy.add_argument("target", type=Path, metavar="DIR", help="the folder; it is made when missing")
-    copy.add_argument(
-        "--gallery", type=Path, default=GALLERY, metavar="DIR", help="where the examples are (default: this guide's)"
-    )
+    copy.add_argument("--gallery", **GALLERIES | {"help": "where the examples are (default: this guide's)"})
     copy.set_defaults(command=_copy)
     return parser
 
 
 def _copy(options: argparse.Namespace) -> int:
     """Copy an example with its helpers and say how to run it."""
-    (script,) = find_examples(options.gallery, [options.name])
+    (script,) = find_examples(options.gallery or GALLERY, [options.name])
     for file in copy_example(script, options.target):
         print(f"wrote {file}")
     print(f"run it: cd {options.target} && python {script.name}")
@@ -76,5 +84,6 @@ def _copy(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUTF8", "1")
+    if sys.argv[1:2] != ["watch"]:
+        os.environ.setdefault("PYTHONUTF8", "1")
     sys.exit(main())

@@ -35,7 +35,7 @@ SHOWN, KEPT, NEAR = 60, 10_000, 16
 LOOKED_AT, DEPTH, FRAMES, YOUNG, JUST_COLLECTED = 16, 100, 100, 50_000, 100
 """At most so many arrays of a call, levels of a tree, calling frames and young objects are looked at; fewer young ones than the
 last mean that the garbage collector has just run."""
-EAGER = "eager call (not compiled here)"
+EAGER, OFF = "eager call (not compiled here)", "eager call (compiling is off)"
 INLINED = "run inside the trace of another compiled function"
 
 
@@ -80,6 +80,12 @@ def watch(fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = 
     Raises:
         TypeError: ``fun`` cannot be called.
         TooManyTraces: when the compiled function is called, at the trace that is one too many; the message has the reason.
+
+    A test may say how many traces are right::
+
+        step = mx.compile(watch(train_step, max_traces=1))
+        for batch in batches:
+            step(batch)  # raises TooManyTraces where a batch is traced anew
     """
     if not callable(fun):
         raise TypeError(f"watch() needs a function, but got {type(fun).__name__}")
@@ -121,7 +127,7 @@ class Watched:
         """Why the Python body ran: one text a run, in order; an eager call's starts with ``eager call``. The first 10,000."""
         return tuple(reason for _, reason in self._rows)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the function and log why. What it raises is logged by name and raised on."""
         number, reason = self._log(args, kwargs)
         try:
@@ -165,19 +171,22 @@ class Watched:
         if args and getattr(type(args[0]), self.__dict__.get("__name__", ""), None) is self:  # called as its method
             owner, args = id(args[0]), args[1:]
         # twice where that makes the thread's stream, thrice where nothing is compiled
-        runs = _runs(_probes()[0], (), 3)
-        arrays = _first_arrays((args, kwargs)) or _first_arrays(self._inputs)
-        if runs == 3 or (arrays and _real(arrays)):
-            reason = EAGER if runs < 3 else "eager call (compiling is off)"
-        elif arrays and _inside_another(arrays):
-            reason = INLINED
-        elif not _compilable((args, kwargs)):
-            reason = EAGER
-        else:
+        runs = _runs(probes()[0], (), 3)
+        reason = OFF if runs == 3 else self._untraced(args, kwargs)
+        if not reason:
             return self._log_trace(args, kwargs, owner, first_work=runs == 2)
         with self._lock:
             self._note(None, reason)
         return None, reason
+
+    def _untraced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return why a run of the body is no trace, "" where it is one."""
+        arrays = first_arrays((args, kwargs)) or first_arrays(self._inputs)
+        if arrays and _real(arrays):
+            return EAGER
+        if arrays and _inside_another(arrays):
+            return INLINED
+        return "" if _compilable((args, kwargs)) else EAGER
 
     def _log_trace(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], owner: int | None, first_work: bool
@@ -186,10 +195,10 @@ class Watched:
 
         stream = None if first_work else str(mx.default_stream(mx.default_device()))
         captured = tuple(
-            ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), _node(array))
-            for keys, array in _arrays(self._inputs)
+            ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), describe(array))
+            for keys, array in arrays_of(self._inputs)
         )
-        arguments, keywords, batch = _node(args), _node(kwargs), _batch_size(args)
+        arguments, keywords, batch = describe(args), describe(kwargs), _batch_size(args)
         with self._lock:
             if not hasattr(self._local, "number"):  # a thread's ident may be given to a later thread
                 self._local.number = self._threads = self._threads + 1
@@ -248,7 +257,7 @@ class Watched:
         return f"<table class='guide-table'>{caption}{head}<tbody>{body}</tbody></table>"
 
 
-def _node(value: Any) -> _Node:
+def describe(value: Any) -> _Node:
     """Describe a value as MLX's key does: a tuple is a list, True is 1, but 1 and 1.0 are two values."""
     import mlx.core as mx
 
@@ -256,10 +265,10 @@ def _node(value: Any) -> _Node:
         dtype = str(value.dtype).rpartition(".")[2]
         return _Node("array", (dtype, value.shape), f"{dtype} array {value.shape}")
     if isinstance(value, list | tuple):
-        return _Node("list", len(value), f"sequence of {len(value)}", tuple(map(_node, value)))
+        return _Node("list", len(value), f"sequence of {len(value)}", tuple(map(describe, value)))
     if isinstance(value, dict):
         names = ", ".join(map(_text, value)) or "no keys"
-        return _Node("dict", tuple(value), f"dict of {names}", tuple(map(_node, value.values())))
+        return _Node("dict", tuple(value), f"dict of {names}", tuple(map(describe, value.values())))
     if isinstance(value, float):
         return _Node("value", struct.unpack("<q", struct.pack("<d", value))[0], _text(value))
     known = isinstance(value, int | str | None)
@@ -321,7 +330,7 @@ def _differences(path: str, old: _Node, new: _Node) -> list[str]:
     return [change for key, x, y in parts for change in _differences(f"{path}[{_text(key)}]", x, y)]
 
 
-def _arrays(
+def arrays_of(
     tree: Any, path: tuple[Any, ...] = (), around: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Walk over the arrays of a tree with the keys that lead to them, into lists, tuples and dicts, as MLX does."""
@@ -329,11 +338,12 @@ def _arrays(
         yield path, tree
     elif isinstance(tree, list | tuple | dict) and id(tree) not in around and len(around) < DEPTH:
         for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _arrays(part, (*path, key), (*around, id(tree)))  # a list may hold itself
+            yield from arrays_of(part, (*path, key), (*around, id(tree)))  # a list may hold itself
 
 
-def _first_arrays(tree: Any, number: int = LOOKED_AT) -> list[Any]:
-    return [array for _, array in islice(_arrays(tree), number)]
+def first_arrays(tree: Any, number: int = LOOKED_AT) -> list[Any]:
+    """Return the first arrays of a tree."""
+    return [array for _, array in islice(arrays_of(tree), number)]
 
 
 def _compilable(tree: Any, depth: int = 0) -> bool:
@@ -353,7 +363,7 @@ _RUNS = _Runs()
 
 
 @functools.cache
-def _probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
+def probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return a compiled function without arguments and one of any arrays; they live as long as the process."""
     import mlx.core as mx
 
@@ -374,14 +384,14 @@ def _runs(compiled: Callable[..., Any], arrays: Sequence[Any], calls: int) -> in
     return _RUNS.number - before
 
 
-def _placeholders(arrays: Sequence[Any]) -> bool:
+def are_placeholders(arrays: Sequence[Any]) -> bool:
     """Return whether an array stands for a later one: a compiled function called with such runs its body each time."""
-    return _runs(_probes()[1], arrays, 2) == 2
+    return _runs(probes()[1], arrays, 2) == 2
 
 
 def _real(arrays: list[Any]) -> bool:
     """Return whether arrays have values: all but the placeholders of mx.compile and mx.vmap, which refuse evaluation."""
-    if not _placeholders(arrays):
+    if not are_placeholders(arrays):
         return True
     try:
         sys.modules["mlx.core"].eval(arrays)
@@ -403,7 +413,7 @@ def _inside_another(arrays: list[Any]) -> bool:
             values = list(frame.f_locals.values())
             held = chain(values, *(value for value in values if type(value) is tuple))
             others = [value for value in held if isinstance(value, array) and id(value) not in ours]
-            if any(_placeholders([other]) for other in others[:LOOKED_AT]):
+            if any(are_placeholders([other]) for other in others[:LOOKED_AT]):
                 return True
         frame = frame and frame.f_back
     return False
@@ -416,18 +426,18 @@ def _batch_size(args: tuple[Any, ...], placeholders: bool = True) -> int | None:
     the youngest objects: its arrays are placeholders, with one axis more. Without ``placeholders``, those of an
     ``mx.vmap`` that isn't compiled, or of the program itself, are looked for.
     """
-    inner = _first_arrays(args, len(args) + LOOKED_AT)
+    inner = first_arrays(args, len(args) + LOOKED_AT)
     if not inner or gc.get_count()[0] > YOUNG:
         return None
     young = gc.get_objects(0) + (gc.get_objects(1) if gc.get_count()[0] < JUST_COLLECTED else [])
-    first = next(index for index, argument in enumerate(args) if _first_arrays(argument))
+    first = next(index for index, argument in enumerate(args) if first_arrays(argument))
     tuples = [value for value in young if type(value) is tuple and len(value) == len(args)]
     young.clear()
     for value in (value for value in tuples if type(value[first]) is type(args[first])):
-        outer = _first_arrays(value, len(inner) + 1)
+        outer = first_arrays(value, len(inner) + 1)
         if len(outer) == len(inner):
             sizes = {_extra_axis(a.shape, b.shape) for a, b in zip(outer, inner, strict=True)} - {0}
-            if len(sizes) == 1 and -1 not in sizes and _placeholders(outer) is placeholders:
+            if len(sizes) == 1 and -1 not in sizes and are_placeholders(outer) is placeholders:
                 return sizes.pop()
     return None
 

@@ -13,7 +13,7 @@ from conftest import make_entry, make_record, small_disk
 from guide import PACKAGE
 
 from compile_guide import __main__
-from compile_guide.examples import ExampleError, copy_example, helpers_of
+from compile_guide.examples import ExampleError, copy_example, files_of, helpers_of
 from compile_guide.records.diff import rows
 from compile_guide.records.schema import save
 
@@ -169,7 +169,32 @@ def test_copy_does_not_write_through_what_is_no_file(kind: str, script: Path, tm
 def test_helpers_follow_the_imports_of_helpers_and_nothing_else() -> None:
     assert helpers_of("import os\n") == []
     assert helpers_of("    from compile_guide.comparison import Run\n") == ["comparison", "formatting"]
+    assert helpers_of("import compile_guide.tracing\nfrom compile_guide import formatting\n") == [
+        "formatting",
+        "tracing",
+    ]
     assert helpers_of("from compile_guide.recorder import measure\nfrom compile_guide.none import x\n") == []
+
+
+def test_an_example_needs_the_modules_and_files_beside_it_that_it_names(script: Path, tmp_path: Path) -> None:
+    strings = f'"data.csv", "numbers", "../{tmp_path.name}/unnamed.txt", "/etc/hostname", ".hidden", "none.txt"'
+    beside = {"one.py": 'import two\nname = "two.txt"', "two.py": "", "two.txt": "", "data.csv": "", "unnamed.txt": ""}
+    more = {"package/__init__.py": "", "package/x.py": "", "numbers/a/b.txt": "", ".hidden": ""}
+    for name, text in {**beside, **more}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    script.write_text(f"import one\nfrom package import x\n{strings}\n")
+    wanted = {
+        "mine.py",
+        "one.py",
+        "two.py",
+        "two.txt",
+        "data.csv",
+        "package/__init__.py",
+        "package/x.py",
+        "numbers/a/b.txt",
+    }
+    assert files_of(script).keys() == wanted
 
 
 def test_copy_of_an_unknown_example_names_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
