@@ -31,8 +31,8 @@ from compile_guide.timing import Table, compare
 # One call
 # --------
 # ``check_shapeless`` compiles a function with ``shapeless=True``, calls it with one size, then with larger ones, and
-# compares with the function itself. The second size that you give says which axes grow; from there it goes on to larger ones by
-# itself. All this happens in a process of its own, because a wrong trace may end it. Take the mean over the words of a
+# compares with the function itself. The second size that you give says which axes grow; it tries sizes in between and larger ones
+# by itself. All this happens in a process of its own, because a wrong trace may end it. Take the mean over the words of a
 # text, of shape (words, features):
 
 

@@ -302,6 +302,8 @@ TOLERANCE = {
 }
 """How far two values of a dtype may lie apart, relative to the larger one, relative to the largest of both arrays (four
 steps of the dtype, for what is left where large values cancel), and at all, where a kernel may take a number for 0."""
+OUTLIER = 100
+"""The largest counts for no more than so many times the median of what isn't 0: a mask's -1e9 is no measure of the rest."""
 TOLERANCE |= {"complex64": TOLERANCE["float32"], "complex128": TOLERANCE["float64"]}
 
 
@@ -323,8 +325,14 @@ def leaves(tree: Any, path: str = "", *, dataclasses: bool = True) -> Iterator[t
 
 def is_array(value: Any) -> bool:
     """Return whether a value is an array of numbers, of MLX or NumPy."""
-    kind = str(getattr(value, "dtype", "")).rpartition(".")[2].rstrip("0123456789_")
+    kind = _dtype(value).rstrip("0123456789_")
     return kind in ("bool", "int", "uint", "float", "bfloat", "complex") and hasattr(value, "flatten")
+
+
+def _dtype(value: Any) -> str:
+    """Return the name of an array's dtype, without its module and its order of bytes."""
+    dtype = getattr(value, "dtype", "")
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
 def difference(expected: Any, actual: Any, rtol: float | None = None, atol: float | None = None) -> str:
@@ -332,14 +340,15 @@ def difference(expected: Any, actual: Any, rtol: float | None = None, atol: floa
 
     Integers, booleans and text must be equal. Floating-point values may lie apart by ``rtol`` times the larger of the
     two, plus ``atol``; the defaults go by the dtype, and ``atol``'s also by the array's largest magnitude
-    (:data:`TOLERANCE`). NaN equals NaN; an infinity equals itself alone. MLX arrays must have the same dtype; a NumPy
-    array is compared with an MLX array by value.
+    (:data:`TOLERANCE`), or by 100 times the median magnitude of what isn't 0 if that is less. NaN equals NaN; an infinity
+    equals itself alone. MLX arrays must have the same dtype; a NumPy array is compared with an MLX array by value.
     """
     left, right = list(leaves(expected)), list(leaves(actual))
     if len(left) != len(right):
         return f"different numbers of values, {len(left)} and {len(right)}"
     for number, ((path, a), (other, b)) in enumerate(zip(left, right, strict=True)):
-        words = f"one is at {path}, one at {other}" if path != other and len(left) > 1 else unequal(a, b, rtol, atol)
+        apart = path and other and path != other  # a list of one array may stand for the array
+        words = f"one is at {path}, one at {other}" if apart else unequal(a, b, rtol, atol)
         if words:
             return f"value {number} differs: {words}"
     return ""
@@ -348,9 +357,10 @@ def difference(expected: Any, actual: Any, rtol: float | None = None, atol: floa
 def unequal(a: Any, b: Any, rtol: float | None = None, atol: float | None = None) -> str:
     """Return in words how two values of a tree differ, "" when they agree; see :func:`difference`."""
     if not (is_array(a) and is_array(b)):
-        a, b = (value.item() if is_array(value) and value.shape == () else value for value in (a, b))
+        plain = [hasattr(x, "tolist") and not (is_array(x) and x.shape) for x in (a, b)]
+        a, b = (x.tolist() if easy else x for x, easy in zip((a, b), plain, strict=True))
     if not (is_array(a) or is_array(b)):
-        return "" if _plain_agree(a, b, rtol, atol) else f"{a!r} and {b!r}"
+        return "" if _plain_agree(a, b, rtol, atol) else f"{a!r:.60} and {b!r:.60}"
     mlx: Any = sys.modules.get("mlx.core")
     both_mlx = mlx is not None and isinstance(a, mlx.array) and isinstance(b, mlx.array)
     kinds = [(x.dtype if both_mlx else None, tuple(x.shape)) if is_array(x) else None for x in (a, b)]
@@ -378,22 +388,22 @@ def _slack(dtype: str, size: Any, largest: Any, rtol: float | None, atol: float 
 
 def _unequal_values(xp: Any, a: Any, b: Any, rtol: float | None, atol: float | None) -> str:
     """Compare two arrays of one shape with the functions of ``mlx.core`` or ``numpy``."""
-    names = [str(x.dtype).rpartition(".")[2] for x in (a, b)]
+    names = [_dtype(x) for x in (a, b)]
     coarser = max((name for name in names if name in TOLERANCE), key=TOLERANCE.__getitem__, default=None)
     numpy = xp.__name__ == "numpy"
     if numpy:  # which knows no bfloat16, and would compare int64 with uint64 as doubles
-        a, b = (xp.array(x.astype(sys.modules["mlx.core"].float32) if "bfloat" in str(x.dtype) else x) for x in (a, b))
-        wide = "complex128" if a.dtype.kind == "c" else "float64" if coarser else None
+        a, b = (xp.array(x.astype(sys.modules["mlx.core"].float32) if "bfloat" in _dtype(x) else x) for x in (a, b))
+        wide = "complex128" if "c" in (a.dtype.kind, b.dtype.kind) else "float64" if coarser else None
         wide = wide or ("object" if "uint64" in names and names[0] != names[1] else None)
         a, b = (a.astype(wide), b.astype(wide)) if wide else (a, b)
     elif a.dtype in (xp.float16, xp.bfloat16):  # the difference of two may be too large for them
         a, b = a.astype(xp.float32), b.astype(xp.float32)
     with xp.errstate(all="ignore") if numpy else contextlib.nullcontext():
         if coarser:
-            finite = xp.isfinite(a) & xp.isfinite(b)
-            size = xp.where(finite, xp.maximum(xp.abs(a), xp.abs(b)), 0)
-            gap = xp.where(finite, xp.abs(a - b), 0)
-            close = finite & (gap <= _slack(coarser, size, size.max(), rtol, atol))
+            size = xp.maximum(xp.abs(a), xp.abs(b))  # that of a finite complex number may be infinite
+            finite = xp.isfinite(size)
+            size, gap = xp.where(finite, size, 0), xp.where(finite, xp.abs(a - b), 0)
+            close = finite & (gap <= _slack(coarser, size, _magnitude(xp, size), rtol, atol))
             same = (a == b) | (xp.isnan(a) & xp.isnan(b)) | close
         else:
             same, gap = a == b, _integer_gap(xp, a, b)
@@ -403,6 +413,14 @@ def _unequal_values(xp: Any, a: Any, b: Any, rtol: float | None, atol: float | N
     pair = " and ".join(_text(x.flatten()[place], 10) for x in (a, b))
     worst = xp.where(same, 0, gap).max()
     return f"values that differ by up to {_text(worst, 3)}, first {pair}" if worst else f"first {pair}"
+
+
+def _magnitude(xp: Any, sizes: Any) -> float:
+    """Return the largest of some sizes, or :data:`OUTLIER` times the median of those above 0 if that is less."""
+    some = xp.sort(sizes.flatten()[:: max(1, sizes.size >> 16)])
+    typical = float(some[min(some.size - 1, (some.size + int((some == 0).sum().item())) // 2)].item())
+    largest = float(sizes.max().item())
+    return min(largest, OUTLIER * typical) if typical else largest
 
 
 def _integer_gap(xp: Any, a: Any, b: Any) -> Any:

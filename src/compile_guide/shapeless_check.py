@@ -11,6 +11,8 @@ It needs the standard library, mlx, and comparison.py and formatting.py, which t
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib
 import io
 import itertools
@@ -25,7 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from compile_guide import CompileGuideError
@@ -37,9 +39,9 @@ SECOND = "throws on the second size"
 WRONG = "silently wrong"
 ENDS = "ends the process"
 RAISED, STRANGE = "the function itself raised an error", "the function returns what can't be compared"
-FACTORS, LONGEST, LARGEST = (1, 2, 4, 16, 64, 256), 1024, 2**16
-"""How many times the step from the small to the large size is made, and the longest axis and the most values of an array that
-are made so: a cut such as ``x[:8]`` begins to act at some size only."""
+FEW, MANY, LONGEST, LARGEST = 8, (4, 16, 64, 256), 1024, 2**16
+"""How many of the smallest steps and of the steps from the small to the large size are made, and the longest axis and the most
+values of an array that are made so: a cut such as ``x[:8]`` begins to act at some size only."""
 ENOUGH_S, LIMIT_S = 2.0, 300.0
 """Seconds after which no further size is tried, and after which a trial is given up."""
 Tolerances = tuple[float | None, float | None]
@@ -79,17 +81,19 @@ def check_shapeless(
 ) -> Check:
     """Compile ``fun`` shapeless, call it with ``small``, then with larger sizes, and compare with ``fun`` itself.
 
-    After ``large``, sizes are tried that go on in the same direction, as far as ``fun`` takes them. The outcome holds
-    for the sizes in ``Check.sizes``; nothing is known of others, above all of ones smaller than ``small``.
+    After ``large``, sizes are tried between the two and beyond, as far as ``fun`` takes them: in the same direction, and
+    with one length longer alone. An array of one value over and over gets several values there. The outcome holds for the
+    sizes in ``Check.sizes``; nothing is known of others, above all of ones smaller than ``small``.
 
     A wrong trace may write beyond an array's end, so the trial runs in a fresh Python process: what ends that one is an
     outcome, too. ``fun`` is sent there by value, with the variables that it uses. What can't be sent (such as an open file,
-    or a function compiled in a script) is tried in this process, with ``large`` alone, and ``Check.note`` says so.
+    or a function compiled in a script) is tried in this process, with ``large`` alone, and ``Check.note`` says so. ``fun`` gets
+    copies of its arguments, so it may change them.
 
     Args:
         fun: returns an array or a tree (list, tuple, dict, dataclass) of arrays, numbers, text and None.
-        small: what to call it with first: its argument, or a tuple of its arguments, each an array or a tree (list, dict)
-            of arrays and numbers.
+        small: what to call it with first: its argument, or a tuple of its arguments, each an array or a tree (list, dict,
+            named tuple) of arrays and numbers.
         large: the same with other sizes: as many arrays, each with its dtype and number of dimensions, and equal numbers.
             No axis may be shorter, and one must be longer.
         rtol: see :func:`compile_guide.timing.compare`; so is what counts as equal.
@@ -101,7 +105,7 @@ def check_shapeless(
     """
     import mlx.core as mx
 
-    first, second = (size if isinstance(size, tuple) else (size,) for size in (small, large))
+    first, second = (size if type(size) is tuple else (size,) for size in (small, large))
     _check_sizes(first, second)
     if not _compiling_is_on(mx):
         raise TrialError("compiling is off here, so nothing can be checked")
@@ -110,40 +114,52 @@ def check_shapeless(
     try:
         check = _in_child(mx, trial)
     except _NotSentError as error:
-        *_, check = _trial(mx, trial, FACTORS[:1])
+        *_, check = _trial(mx, trial, most=1)
         check = replace(check, note=str(error))
     if check.outcome == RAISED:
-        fun(*second)  # raises here too, with its traceback
+        for size in (first, second):
+            fun(*_copied(size))  # raises here too, with its traceback
     if check.outcome in (RAISED, STRANGE):
         raise TrialError(f"{check.outcome}, so nothing was checked: {check.seen}")
     return check
 
 
 def _trial(
-    mx: Any, trial: Trial, factors: tuple[int, ...] = FACTORS, seed: Callable[[int], Any] = lambda number: None
+    mx: Any, trial: Trial, most: int | None = None, seed: Callable[[int], Any] = lambda number: None
 ) -> Iterator[Check]:
-    """Try one size after the other until one is not right: yield the sizes before each trial, and the outcome at the end."""
+    """Try at most so many sizes until one is not right: yield the sizes before each trial, and the outcome at the end."""
     fun, small, large, tolerances = trial
 
     def seeded(*arguments: Any) -> Any:
         seed(0)  # so that a function that draws random numbers can be compared with itself
         return fun(*arguments)
 
+    def plain(size: Any) -> Any:
+        result = seeded(*_copied(size))
+        mx.eval([leaf for _, leaf in leaves(result) if is_array(leaf)])
+        return result
+
     mx.eval(small, mx.zeros(1) + 1)  # the first work of a process would be traced twice
     check, end = Check(RIGHT), math.inf
     sizes: tuple[str, ...] = (_shapes(small, small, large),)
     yield Check(ENDS, sizes=sizes)
-    for size in _stretched(mx, small, large, factors):
+    for size in itertools.islice(_sizes(mx, small, large), most):
         try:
-            wanted = seeded(*size)
-            mx.eval([leaf for _, leaf in leaves(wanted) if is_array(leaf)])
+            wanted = plain(size)
         except Exception as error:
             if len(sizes) == 1:
                 check = Check(RAISED, words(error))
-            break  # the function itself takes no such size
+                break
+            continue  # the function itself takes no such size
         sizes += (_shapes(size, small, large),)
         yield Check(ENDS, sizes=sizes)
-        check = try_sizes(mx, seeded, small, size, wanted=lambda result=wanted: result, tolerances=tolerances)  # type: ignore[misc]
+        arguments = (_copied(small), _copied(size))
+        check = try_sizes(mx, seeded, *arguments, wanted=lambda result=wanted: result, tolerances=tolerances)  # type: ignore[misc]
+        if check.outcome == FIRST:
+            try:
+                plain(small)
+            except Exception as error:
+                check = Check(RAISED, words(error))
         end = min(end, time.perf_counter() + ENOUGH_S)  # the first size may have built kernels
         if check.outcome != RIGHT or time.perf_counter() > end:
             break
@@ -174,13 +190,19 @@ def _compare(got: Any, wanted: Any, tolerances: Any) -> Check:
     have, want = list(leaves(got)), list(leaves(wanted))
     if len(have) != len(want):
         return Check(WRONG, f"{len(have)} arrays instead of {len(want)}")
-    for (path, a), (_, b) in zip(have, want, strict=True):
+    for (path, a), (other, b) in zip(have, want, strict=True):
         where = f" at {path}" if path else ""
+        if path != other:
+            return Check(WRONG, f"a value{where} instead of {other}")
         if is_array(a) and is_array(b) and tuple(a.shape) != tuple(b.shape):
             return Check(WRONG, f"shape {tuple(a.shape)} instead of {tuple(b.shape)}{where}")
         if not is_array(b) and b is not None and type(b).__eq__ is object.__eq__:  # type: ignore[comparison-overlap]
             return Check(STRANGE, f"{type(b).__name__}{where}")
-        if difference(b, a, *tolerances):
+        try:
+            differs = difference(b, a, *tolerances)
+        except Exception:  # whatever the == of a user's object raises
+            return Check(STRANGE, f"{type(b).__name__}{where}")
+        if differs:
             one_number = not is_array(a) and not is_array(b)
             return Check(WRONG, f"{a!r:.40} instead of {b!r:.40}{where}" if one_number else f"other values{where}")
     return Check(RIGHT)
@@ -218,25 +240,56 @@ def _array_pairs(small: Any, large: Any) -> list[tuple[Any, Any]]:
 def _shapes(size: Any, small: Any, large: Any) -> str:
     """Return the shapes of those arrays whose size varies, such as "(3, 4) and (3,)"."""
     triples = zip(_array_pairs(size, size), _array_pairs(small, large), strict=True)
-    return " and ".join(str(tuple(x.shape)) for (x, _), (a, b) in triples if tuple(a.shape) != tuple(b.shape))
+    shapes = [str(tuple(x.shape)) for (x, _), (a, b) in triples if tuple(a.shape) != tuple(b.shape)]
+    return " and ".join(dict.fromkeys(shapes))
 
 
-def _stretched(mx: Any, small: Any, large: Any, factors: tuple[int, ...]) -> Iterator[Any]:
-    """Yield the large size, and what lies further in the same direction, filled with the large one's values over and over."""
+def _map(function: Callable[..., Any], *trees: Any) -> Any:
     from mlx.utils import tree_map
 
-    def stretch(a: Any, b: Any) -> Any:
-        for axis, (n, m) in enumerate(zip(a.shape, b.shape, strict=True) if isinstance(b, mx.array) else ()):
-            if n != m:
-                b = mx.take(b, mx.arange(n + factor * (m - n)) % m, axis)
-        return b
+    return tree_map(function, *trees, is_leaf=lambda part: isinstance(part, dict) and type(part) is not dict)
 
-    for factor in factors:
-        size = tree_map(stretch, small, large, is_leaf=lambda part: isinstance(part, dict) and type(part) is not dict)
-        shapes = [leaf.shape for _, leaf in leaves(size) if is_array(leaf)]
-        if factor > 1 and any(max(s, default=0) > LONGEST or math.prod(s) > LARGEST for s in shapes):
-            return
-        yield size
+
+def _copied(tree: Any) -> Any:
+    return _map(lambda leaf: copy.copy(leaf) if is_array(leaf) else leaf, tree)
+
+
+def _lengths(pairs: list[tuple[int, int]]) -> list[dict[tuple[int, int], int]]:
+    """Return the lengths of the axes that vary, each by its lengths in the small and in the large size."""
+    step = math.gcd(*(m - n for n, m in pairs))
+    numbers = dict.fromkeys((step, 2 * step, *range(1, FEW + 1), *(step * factor for factor in MANY)))
+    together = [{(n, m): n + number * (m - n) // step for n, m in pairs} for number in numbers]
+    alone = [{pair: pair[pair == longer] for pair in pairs} for longer in pairs]
+    return [*together[:2], *(alone if len(pairs) > 1 else ()), *together[2:]]
+
+
+def _sizes(mx: Any, small: Any, large: Any) -> Iterator[Any]:
+    """Yield the large size, and others, filled with the large one's values over and over."""
+    shapes = [list(zip(a.shape, b.shape, strict=True)) for a, b in _array_pairs(small, large)]
+    yield large
+    for lengths in _lengths(list(dict.fromkeys((n, m) for shape in shapes for n, m in shape if n != m)))[1:]:
+        if all(_fits(shape, lengths) for shape in shapes):
+            yield _map(functools.partial(_stretched, mx, lengths), small, large)
+
+
+def _fits(shape: list[tuple[int, int]], lengths: dict[tuple[int, int], int]) -> bool:
+    new, known = [lengths.get(pair, pair[1]) for pair in shape], [m for _, m in shape]
+    short = max(new, default=0) <= max(LONGEST, *(1.1 * m for m in known), 0)
+    return short and math.prod(new) <= max(LARGEST, 1.1 * math.prod(known))
+
+
+def _stretched(mx: Any, lengths: dict[tuple[int, int], int], a: Any, b: Any) -> Any:
+    if not isinstance(b, mx.array) or a.shape == b.shape:
+        return b
+    for axis, pair in enumerate(zip(a.shape, b.shape, strict=True)):
+        if pair in lengths:
+            b = mx.take(b, mx.arange(lengths[pair]) % pair[1], axis)
+    whole, real = (mx.issubdtype(b.dtype, kind) for kind in (mx.integer, mx.floating))
+    if (whole or real) and b.size and (b == (first := b.flatten()[0])).all():
+        # Among equal values a frozen index would not show. Integers may be indices: few are valid, the next to 0 is.
+        more = mx.arange(b.size) / b.size if real else mx.arange(b.size) % 2 * (-1 if first > 0 else 1)
+        b = b + more.reshape(b.shape).astype(b.dtype)
+    return b
 
 
 # The process of a trial -----------------------------------------------------------------------------------------------
@@ -281,7 +334,7 @@ def _child() -> None:
     os.dup2(2, 1)  # what the function prints is no line of ours
     device, trial = pickle.load(sys.stdin.buffer)
     mx.set_default_device(device)
-    for check in _trial(mx, trial, FACTORS, mx.random.seed):
+    for check in _trial(mx, trial, seed=mx.random.seed):
         print(json.dumps([check.outcome, check.seen, check.sizes]), file=out, flush=True)
 
 
@@ -297,15 +350,25 @@ class _Sender(pickle.Pickler):
             module, _, name = str(value).rpartition(".")
         if module != "__main__" and module in sys.modules and name and _named(module, name) is value:
             return NotImplemented if type(value) in (FunctionType, type) else (_named, (module, name))
+        for home in ("dataclasses", "types"):  # dataclasses.MISSING is known by its identity alone
+            for held_as, held in vars(sys.modules[home]).items():
+                if held is value:
+                    return _named, (home, held_as)
         if type(value) is FunctionType:  # a function made by mx.compile claims to be one
             cells, known = value.__closure__ or (), value.__globals__
-            variables = {name: known[name] for name in _names(value.__code__) & known.keys()}
+            variables = {name: known[name] for name in names_in(value.__code__) & known.keys()}
             kept = {**vars(value), "__defaults__": value.__defaults__, "__kwdefaults__": value.__kwdefaults__}
             state = (variables, [cell.cell_contents for cell in cells], kept)
             return _function, (marshal.dumps(value.__code__), len(cells)), state, None, None, _fill
         if isinstance(value, type):
             kept = {k: v for k, v in vars(value).items() if k not in ("__dict__", "__weakref__", "_abc_impl")}
             return type(value), (value.__name__, value.__bases__, {}), ({}, [], kept), None, None, _fill
+        if isinstance(value, staticmethod | classmethod):
+            return type(value), (value.__func__,)
+        if isinstance(value, property):
+            return property, (value.fget, value.fset, value.fdel)
+        if isinstance(value, MappingProxyType):
+            return MappingProxyType, (dict(value),)
         if type(value).__name__ == "_gc_func":
             raise pickle.PicklingError("a function made by mx.compile, mx.grad or mx.vmap can't be sent")
         return NotImplemented
@@ -319,9 +382,9 @@ def _named(module: str, name: str) -> Any:
     return value
 
 
-def _names(code: CodeType) -> set[str]:
+def names_in(code: CodeType) -> set[str]:
     """Return the names that a function and those within it look up: global variables, and attributes."""
-    return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+    return set(code.co_names).union(*(names_in(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _function(code: bytes, cells: int) -> FunctionType:

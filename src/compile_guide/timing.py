@@ -19,10 +19,12 @@ import random
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 from compile_guide import CompileGuideError
@@ -133,7 +135,8 @@ def compare(
         bytes_moved: bytes that one call has to read and write at least; adds GB/s and the share of copy bandwidth.
         rtol: how far two floating-point values may lie apart, relative to the larger one. None: as the dtype asks for,
             1e-5 for float32. Integers and booleans must be equal.
-        atol: how far they may lie apart besides. None: four steps of the dtype at the array's largest magnitude.
+        atol: how far they may lie apart besides. None: four steps of the dtype at the array's largest magnitude, or at 100
+            times its median magnitude if that is less.
         compiled: False when the comparison isn't about compiling, so compiling needn't be switched on. When True, a
             candidate that isn't compiled after all gets a note.
         available: for a comparison that not every machine can make, whether this one can. Where it can't, nothing is
@@ -275,8 +278,8 @@ def temp_folder() -> Path:
     return Path(next(filter(None, map(os.environ.get, ("TMPDIR", "TMP", "TEMP", "TEMPDIR"))), "/tmp"))
 
 
-def kernel_files() -> int | None:
-    """Count the kernels that MLX keeps as files, on CPU and CUDA; None where there are none, as with Metal."""
+def kernel_files(since: float = 0.0) -> int | None:
+    """Count the kernels that MLX keeps as files, written since a time; None where there are none, as with Metal."""
     import mlx.core as mx
 
     if mx.metal.is_available() and mx.default_device() != mx.Device(mx.cpu):
@@ -284,7 +287,8 @@ def kernel_files() -> int | None:
     folder = temp_folder() / "mlx" / getattr(mx, "__version__", "")
     folders = [folder / "cpu", Path(os.environ.get("MLX_PTX_CACHE_DIR") or folder / "ptx")]
     # check_compiling() has built a kernel already, so none at all means that they are kept elsewhere
-    return sum(file.suffix in KERNEL_SUFFIXES for place in folders for file in place.rglob("*")) or None
+    files = (file for place in folders for file in place.rglob("*") if file.suffix in KERNEL_SUFFIXES)
+    return sum(not since or file.stat().st_mtime >= since for file in files) or None
 
 
 def _has_fused_kernels(result: Any) -> bool:
@@ -317,6 +321,15 @@ def _copies(inputs: tuple[Any, ...]) -> dict[str, Any]:
     return {path: copy.copy(leaf) for path, leaf in leaves(inputs) if is_array(leaf) or isinstance(leaf, PLAIN)}
 
 
+def _copied(result: Any) -> Any:
+    """Return a result with its arrays copied: another call may fill the same ones again."""
+    if isinstance(result, dict):
+        return {key: _copied(part) for key, part in result.items()}
+    if isinstance(result, list | tuple):
+        return [_copied(part) for part in result]
+    return copy.copy(result) if is_array(result) else result
+
+
 def _rounded(value: float) -> float:
     """Keep six digits: more than any clock here is good for."""
     return float(f"{value:.6g}")
@@ -328,8 +341,9 @@ class _Side:
     def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         self.function, self.inputs = function, inputs
         self.first_s = self.call_s = 0.0
-        self.calls, self.warm_ups, self.peak, self.python_calls = 1, 0, 0, 0
+        self.calls, self.warm_ups, self.peak = 1, 0, 0
         self.built: int | None = None
+        self.python: Counter[CodeType] = Counter()
 
     def call(self) -> Any:
         """Call once, evaluate all that it returns, and return that; keep the seconds."""
@@ -354,16 +368,15 @@ class _Side:
 
         mx.reset_peak_memory()
         before = mx.get_active_memory()
-        self.python_calls = self.count_python()
+        self.python = self.count_python()
         self.peak = max(0, mx.get_peak_memory() - before)
 
-    def count_python(self) -> int:
+    def count_python(self) -> Counter[CodeType]:
         """Call once and count the Python functions that run, :meth:`call` among them; a compiled one's body is none."""
-        calls, before = 0, sys.getprofile()
+        calls, before = Counter[CodeType](), sys.getprofile()
 
-        def count(_frame: object, event: str, _argument: object) -> None:
-            nonlocal calls
-            calls += event == "call"
+        def count(frame: FrameType, event: str, _argument: object) -> None:
+            calls[frame.f_code] += event == "call"
 
         sys.setprofile(count)
         try:
@@ -405,6 +418,10 @@ class _Pair:
         mx.eval([leaf for _, leaf in leaves(inputs) if isinstance(leaf, mx.array)], mx.ones(2) + 1)
         if fresh:
             baseline, candidate, inputs = baseline(*inputs), candidate(*inputs), ()
+            for which, step in zip(SIDES, (baseline, candidate), strict=True):
+                if not callable(step):
+                    words = f"with fresh=True the {which} must return the step to time, a function of no arguments"
+                    raise ComparisonError(f"{name}: {words}; it returns {type(step).__name__}")
         self.sides = (_Side(baseline, inputs), _Side(candidate, inputs))
         # mx.grad and mx.vmap return the same type as mx.compile, hence the look into the graph.
         suspicious = type(baseline) is type(mx.compile(abs)) and _has_fused_kernels(baseline(*inputs))
@@ -419,15 +436,15 @@ class _Pair:
         for number in range(3 if self.fresh else 1):
             results = []
             for which, side in zip(SIDES, self.sides, strict=True):
-                results.append(side.call() if number else side.first_call())
-                _check_arrays(self.name, which, results[-1])
+                result = side.call() if number else side.first_call()
+                _check_arrays(self.name, which, result)
+                results.append(_copied(result))
                 if side is baseline and self.settings.too_slow(side.call_s):
                     if not self.fresh:
-                        results = [side.call()]  # the first may have built kernels
+                        results = [_copied(side.call())]  # the first may have built kernels
                     if (number or not self.fresh) and self.settings.too_slow(side.call_s):
                         return float(f"{side.call_s:.3g}")
-                if not self.fresh:
-                    self._check_inputs(which, before)
+                self._check_inputs(which, before)
             if words := difference(results[0], results[1], *tolerances):
                 self._refuse(results, words, tolerances)
         return None
@@ -440,9 +457,10 @@ class _Pair:
             changes = ((path, unequal(before[path], after[path], 0, 0)) for path in before)
             words = next((f"inputs{path}: {change}" for path, change in changes if change), "")
         if words:
+            remedy = "Work on a copy" if self.fresh else "Work on a copy, or build fresh state for each with fresh=True"
             raise ComparisonError(
-                f"{self.name}: the {which} changes its inputs ({words}), so the two functions don't get the same ones. Work"
-                " on a copy, or build fresh state for each function with fresh=True"
+                f"{self.name}: the {which} changes its inputs ({words}), so the two functions don't get the same ones."
+                f" {remedy}"
             )
 
     def _refuse(self, results: list[Any], words: str, tolerances: Tolerances) -> NoReturn:
@@ -477,21 +495,24 @@ class _Pair:
         return Comparison(self.name, (run,), bytes_moved, note=note)
 
     def uncompiled_note(self) -> str:
-        """Return a note if a call of the candidate runs as much Python as one of the baseline, compiling on or off."""
+        """Return a note if switching compiling off changes nothing in the candidate, or only what it does in the baseline."""
         import mlx.core as mx
 
-        plain, fast = (side.python_calls for side in self.sides)
-        if fast < max(plain, 2):
-            return ""
+        baseline, candidate = self.sides
+        plain, fast = baseline.python.total(), candidate.python.total()
+        if fast < 2 and type(candidate.function) is not type(mx.exp):
+            return ""  # a compiled function alone runs no Python
         mx.disable_compile()
         try:
-            more_plain, more_fast = (side.count_python() - side.python_calls for side in self.sides)
+            more_plain, more_fast = (side.count_python() - side.python for side in self.sides)
         finally:
             mx.enable_compile()
-        # both sides may call compiled functions such as nn.gelu, but most of what runs is not in them
-        if more_fast and (more_fast != more_plain or fast <= max(3, 2 * more_fast)):
-            return ""
-        return "the candidate isn't compiled in effect: each call runs as much Python as the baseline's"
+        if more_fast:  # both sides may call compiled functions such as nn.gelu, but most of what runs is not in them
+            compiled = bool(more_fast - more_plain) or fast <= max(3, 2 * more_fast.total())
+        else:
+            compiled = fast < plain and _has_fused_kernels(candidate.function(*candidate.inputs))
+        much = "as much Python as the baseline's" if fast >= plain else "nearly the same Python with compiling off"
+        return "" if compiled else f"the candidate isn't compiled in effect: each call runs {much}"
 
     def _samples(self) -> tuple[list[float], list[float]]:
         """Alternate blocks, the order of each pair drawn from a generator seeded with the name."""

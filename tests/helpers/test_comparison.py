@@ -144,7 +144,7 @@ def test_leaves_are_named_by_their_place() -> None:
 
 
 def test_numbers_text_and_text_arrays_are_no_arrays() -> None:
-    assert [is_array(x) for x in (mx.zeros(2), np.zeros(2), np.float32(1))] == [True] * 3
+    assert [is_array(x) for x in (mx.zeros(2), np.zeros(2), np.float32(1), np.zeros(2, ">f4"))] == [True] * 4
     assert [is_array(x) for x in (1.0, "a", None, [1], np.array(["a"]), mx.float32)] == [False] * 6
 
 
@@ -162,6 +162,11 @@ def test_numbers_text_and_text_arrays_are_no_arrays() -> None:
         (mx.zeros((0, 3)), mx.zeros((0, 3))),
         (np.array([1.0, NAN]), mx.array([1.0, NAN])),
         (np.arange(3), mx.arange(3)),
+        (np.arange(3, dtype=">i4"), mx.arange(3)),
+        (np.array([1.0]), mx.array([1 + 0j])),
+        (np.array(["a", "b"]), np.array(["a", "b"])),
+        (mx.array([complex(3e38, 3e38)]), mx.array([complex(3e38, 3e38)])),
+        (mx.array([0.0] * 7 + [1.0]), mx.array([1e-7] + [0.0] * 6 + [1.0])),
         (np.ones(2, np.float16), mx.ones(2, mx.bfloat16)),
         (np.float64(2), mx.array(2.0)),
         (2.0, mx.array(2.0)),
@@ -176,6 +181,8 @@ def test_equal_results_do_not_differ(expected: Any, actual: Any) -> None:
 
 
 I64 = mx.int64
+MIN = mx.finfo(mx.float32).min
+"""What masks the rest of a row of scores."""
 
 
 @pytest.mark.parametrize(
@@ -197,6 +204,18 @@ I64 = mx.int64
         (mx.array([NAN]), mx.array([1.0]), "first nan and 1"),
         (mx.array([6e4], mx.float16), mx.array([-6e4], mx.float16), "by up to 1.2e+05"),
         (mx.array([complex(INF, 1)]), mx.array([complex(INF, 2)]), "first inf+1j and inf+2j"),
+        (
+            mx.array([complex(3e38, 3e38)]),
+            mx.array([complex(3e38, -3e38)]),
+            "first 3.000000005e+38+3.000000005e+38j and ",
+        ),
+        (np.array([1.0]), mx.array([1 + 1j]), "by up to 1, first 1+0j and 1+1j"),
+        (np.array([1.0], ">f4"), mx.array([2.0]), "by up to 1, first 1 and 2"),
+        (np.array(["a", "b"]), np.array(["a", "c"]), "['a', 'b'] and ['a', 'c']"),
+        (mx.array([-1e9, 0.5, 0.7, 0.9]), mx.array([-1e9, 0.6, 0.7, 0.9]), "by up to 0.1, first 0.5 and 0.6"),
+        (mx.array([MIN, 0.5, 0.7, 0.9]), mx.array([MIN, 0.6, 0.7, 0.9]), "by up to 0.1, first 0.5 and 0.6"),
+        ({"a": mx.ones(1)}, {"b": mx.ones(1)}, "one is at ['a'], one at ['b']"),
+        ({"a": mx.ones(1)}, [mx.ones(1)], "one is at ['a'], one at [0]"),
         (mx.array([1.0], mx.bfloat16), mx.array([1.1], mx.bfloat16), "by up to 0.102"),
         (mx.zeros((0, 3)), mx.zeros((3, 0)), "mlx.core.float32 (0, 3) and mlx.core.float32 (3, 0)"),
         (mx.array(3), mx.array(3.0), "mlx.core.int32 () and mlx.core.float32 ()"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import signal
@@ -9,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 import pytest
 
 from compile_guide import shapeless_check
@@ -78,13 +80,21 @@ def test_compiling_switched_off_is_not_taken_for_right() -> None:
         mx.enable_compile()
 
 
-def test_an_error_of_the_function_itself_comes_out_as_it_is() -> None:
+@pytest.mark.parametrize("length", [3, 5])
+def test_an_error_of_the_function_itself_comes_out_as_it_is(length: int) -> None:
     with pytest.raises(ZeroDivisionError):
-        check_shapeless(lambda x: x / (x.shape[0] - 5) if x.shape[0] != 5 else 1 / 0, SMALL, LARGE)
+        check_shapeless(lambda x: x if x.shape[0] != length else 1 / 0, SMALL, LARGE)
 
 
 def row(n: int, dtype: mx.Dtype = mx.float32) -> mx.array:
     return mx.arange(n).astype(dtype)
+
+
+class Pair(NamedTuple):
+    """What a user's function may take and return."""
+
+    x: mx.array
+    k: float
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,15 @@ def row(n: int, dtype: mx.Dtype = mx.float32) -> mx.array:
         (lambda t: t + 32000 + t.shape[0], row(3, mx.int32), row(5, mx.int32), Check(WRONG, "other values")),
         (lambda t: 0 * t + t.shape[0], row(20000), row(20001), Check(WRONG, "other values")),
         (lambda x: {"y": x * 2, "n": x.shape[0]}, row(3), row(5), Check(WRONG, "3 instead of 5 at ['n']")),
+        (
+            lambda x: {f"{x.shape[0]} rows": x * 2},
+            row(3),
+            row(5),
+            Check(WRONG, "a value at ['3 rows'] instead of ['5 rows']"),
+        ),
+        (lambda x: (x * 2, np.array(["a", "b"])), row(3), row(5), Check(RIGHT)),
+        (lambda pair: pair.x * pair.k, Pair(row(3), 2.0), Pair(row(5), 2.0), Check(RIGHT)),
+        (lambda x: Pair(x * 2, x.shape[0]), row(3), row(5), Check(WRONG, "3 instead of 5 at [1]")),
         (lambda x: (x * 2, None), row(3), row(5), Check(RIGHT)),
         (lambda x: (x * 2, "name", 2.5), row(3), row(5), Check(RIGHT)),
         (lambda parts: parts[0] + parts[1], [row(3), row(3)], [row(5), row(5)], Check(RIGHT)),
@@ -126,10 +145,56 @@ def test_a_cut_that_begins_to_act_at_a_larger_size_is_found() -> None:
     assert check.sizes == ("(3,)", "(6,)", "(9,)")
 
 
+@pytest.mark.parametrize(
+    ("function", "small", "large", "sizes"),
+    [
+        (lambda x: x * (x.shape[0] % 2 + 1), row(3), row(5), ["(5,)", "(7,)", "(4,)"]),
+        (lambda x: x * (2 if x.shape[0] == 5 else 1), row(3), row(6), ["(6,)", "(9,)", "(4,)", "(5,)"]),
+        (lambda x: x + mx.array(x.shape[0]).astype(mx.uint8), row(3, mx.uint8), row(259, mx.uint8), ["(259,)", "(515,)", "(4,)"]),
+        (lambda x: x * (x.shape[1] - x.shape[0]), SMALL, LARGE, ["(5, 6)", "(7, 8)", "(5, 4)"]),
+        (lambda x: x.sum() / x.shape[0], row(200000), row(200001), ["(200001,)", "(200002,)", "(200003,)"]),
+        (lambda x: x[x.shape[0] - 1] * 1, mx.ones(3), mx.ones(5), ["(5,)", "(7,)"]),
+        (lambda x: x * x.shape[0], mx.zeros(3, mx.int32), mx.zeros(5, mx.int32), ["(5,)", "(7,)"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_at_some_sizes_or_with_some_values_only_is_found(
+    function: Callable[[mx.array], Any], small: mx.array, large: mx.array, sizes: list[str]
+) -> None:
+    check = check_shapeless(function, small, large)
+    assert (check.outcome, list(check.sizes[1:])) == (WRONG, sizes)
+
+
+def test_what_a_large_size_asks_for_is_not_made_many_times_larger() -> None:
+    sizes = check_shapeless(lambda x: x * 2, row(1000), row(2_000_000)).sizes
+    assert sizes == ("(1000,)", "(2000000,)", *(f"({n},)" for n in range(1001, 1009)))
+
+
+def add_in_place(x: mx.array) -> mx.array:
+    x += 1
+    return x * 2
+
+
+def append(parts: list[mx.array]) -> mx.array:
+    parts.append(parts[0])
+    return parts[0] * len(parts)
+
+
+def test_a_function_may_change_its_arguments() -> None:
+    small, large = row(3), row(6)
+    assert check_shapeless(add_in_place, small, large) == Check(RIGHT)
+    assert check_shapeless(append, [small], [large]) == Check(RIGHT)
+    gradient = mx.grad(lambda x: (x * x).sum())
+    assert check_shapeless(lambda x: gradient(add_in_place(x)), small, large).note  # it was tried in this process
+    assert (large == row(6)).all()
+
+
 def test_a_check_says_which_sizes_it_holds_for() -> None:
     check = check_shapeless(lambda x, y: x * y, (row(3), mx.ones((1, 3))), (row(4), mx.ones((2, 4))))
     assert check.outcome == RIGHT
-    assert check.sizes[:3] == ("(3,) and (1, 3)", "(4,) and (2, 4)", "(5,) and (3, 5)")
+    assert check.sizes[:5] == (
+        *("(3,) and (1, 3)", "(4,) and (2, 4)", "(5,) and (3, 5)"),
+        *("(4,) and (1, 4)", "(3,) and (2, 3)"),  # one length alone
+    )
     assert check.sizes[-1] == "(67,) and (65, 67)"
 
 
@@ -139,7 +204,7 @@ def test_sizes_that_the_function_itself_does_not_take_are_left_out() -> None:
             raise ValueError("too long")
         return x * 2
 
-    assert check_shapeless(short, row(3), row(6)).sizes == ("(3,)", "(6,)")
+    assert check_shapeless(short, row(3), row(6)).sizes == ("(3,)", "(6,)", "(4,)", "(5,)")
 
 
 @pytest.mark.parametrize(
@@ -214,15 +279,29 @@ def test_functions_of_every_kind_are_tried_in_a_process_of_their_own(function: C
 
 
 SCRIPT = """
+import dataclasses, typing
 import mlx.core as mx, mlx.nn as nn
 from compile_guide.shapeless_check import check_shapeless
 print("the script runs")
+@dataclasses.dataclass
+class Options:
+    scale: float = 2.0
+class Pair(typing.NamedTuple):
+    x: mx.array
+    n: int
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = mx.array(2.0)
+        self.options = Options()
+    @property
+    def factor(self):
+        return len(dataclasses.fields(self.options)) * self.options.scale
+    @staticmethod
+    def pair(x):
+        return Pair(helper(x), 1)
     def __call__(self, x):
-        return helper(x) * self.scale / x.shape[0]
+        return self.pair(x).x * self.scale * self.factor / x.shape[0]
 def helper(x):
     return mx.exp(x)
 print(check_shapeless(Net(), mx.zeros(3), mx.zeros(5)))
@@ -242,9 +321,12 @@ def test_what_cannot_be_sent_is_tried_here_and_says_so() -> None:
     assert check.note == "PicklingError: a function made by mx.compile, mx.grad or mx.vmap can't be sent"
 
 
-def test_what_can_not_be_compared_is_not_called_wrong() -> None:
-    with pytest.raises(TrialError, match="returns what can't be compared, so nothing was checked: object at \\[1\\]"):
-        check_shapeless(lambda x: (x, object()), row(3), row(6))
+@pytest.mark.parametrize(
+    ("make", "what"), [(object, "object"), (lambda: collections.deque([mx.ones(2)]), "deque")], ids=["object", "deque"]
+)
+def test_what_can_not_be_compared_is_not_called_wrong(make: Callable[[], Any], what: str) -> None:
+    with pytest.raises(TrialError, match=f"returns what can't be compared, so nothing was checked: {what} at \\[1\\]"):
+        check_shapeless(lambda x: (x, make()), row(3), row(6))
 
 
 def test_what_the_function_prints_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:

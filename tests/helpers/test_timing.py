@@ -438,12 +438,22 @@ def test_a_candidate_that_is_not_compiled_gets_a_note() -> None:
     note = "the candidate isn't compiled in effect: each call runs as much Python as the baseline's"
     assert compare("plain", chain, lambda x: chain(x), X, budget=0.01).note == note
     assert compare("anew", chain, lambda x: mx.compile(chain)(x), X, budget=0.01).note == note
+    assert compare("builtin", mx.exp, mx.exp, X, budget=0.01).note == note
     model = nn.Sequential(nn.Linear(8, 8), nn.GELU())  # nn.gelu is compiled
     assert compare("model", model, lambda x: model(x), mx.ones((2, 8)), budget=0.01).note == note
+    note = "the candidate isn't compiled in effect: each call runs nearly the same Python with compiling off"
+    assert compare("shorter", lambda x: chain(x), chain, X, budget=0.01).note == note
+    assert compare("layers", lambda x: model(x), model, mx.ones((2, 8)), budget=0.01).note == note
 
 
 def compiled_chain() -> Callable[[mx.array], mx.array]:
     fast = mx.compile(chain)
+    return lambda x: fast(x)
+
+
+def compiled_variance() -> Callable[[mx.array], mx.array]:
+    """Call a function of MLX compiled, which runs no Python, with compiling on or off."""
+    fast = mx.compile(mx.var)
     return lambda x: fast(x)
 
 
@@ -462,6 +472,7 @@ def all_compiled_here(**options: bool) -> Callable[[mx.array], mx.array]:
     [
         (chain, mx.compile(chain)),
         (chain, compiled_chain()),
+        (lambda x: (lambda y: mx.var(y))(x), compiled_variance()),
         (mx.exp, mx.compile(mx.exp)),
         (all_compiled_here(), all_compiled_here(shapeless=True)),
         (lambda x: x @ x, mx.compile(lambda x: x @ x)),
@@ -510,6 +521,36 @@ def test_a_baseline_that_changes_its_inputs_is_named(function: Any, argument: An
 def test_a_candidate_that_changes_its_inputs_is_named() -> None:
     with pytest.raises(ComparisonError, match="the candidate changes its inputs"):
         compare("changing", lambda x: (x + 1) * 2, add_one, mx.array([1.0]), compiled=False, budget=0.01)
+
+
+def stateful(x: mx.array) -> Callable[[], mx.array]:
+    return lambda: add_one(x)
+
+
+def test_a_step_that_changes_what_both_sides_get_is_named() -> None:
+    with pytest.raises(ComparisonError, match=r"the baseline changes its inputs \(.* Work on a copy$"):
+        compare("shared", stateful, stateful, mx.zeros(3), fresh=True, compiled=False, budget=0.01)
+
+
+def test_fresh_state_without_a_step_is_refused() -> None:
+    with pytest.raises(
+        ComparisonError, match=r"with fresh=True the candidate must return the step to time, .* NoneType$"
+    ):
+        compare("none", lambda: chain, lambda: None, fresh=True, compiled=False)
+
+
+BUFFER = np.zeros(3), mx.zeros(3)
+
+
+def fill(number: int, buffer: Any) -> Any:
+    buffer[:] = number
+    return [buffer]
+
+
+@pytest.mark.parametrize("buffer", BUFFER, ids=["numpy", "mlx"])
+def test_two_functions_that_fill_the_same_array_are_told_apart(buffer: Any) -> None:
+    with pytest.raises(ComparisonError, match="by up to 1, first 2 and 3"):
+        compare("fill", lambda: fill(2, buffer), lambda: fill(3, buffer), compiled=False, budget=0.01)
 
 
 def test_a_baseline_that_disagrees_with_itself_is_named() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -55,7 +56,7 @@ FAULTS = {
 def gallery(folder: Path, **scripts: str) -> Path:
     (folder / "gallery" / "topic").mkdir(parents=True)
     for name, code in scripts.items():
-        (folder / "gallery" / "topic" / f"{name}.py").write_text(code, encoding="utf-8")
+        (folder / "gallery" / "topic" / f"{name}.py").write_text(f"import compile_guide\n{code}", encoding="utf-8")
     return folder / "gallery"
 
 
@@ -86,7 +87,10 @@ def test_a_failing_example_is_named_with_its_reason(
     assert FAULTS[name][1] in row
 
 
-def test_failing_examples_cost_only_themselves(faulty: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_failing_examples_cost_only_themselves(
+    faulty: tuple[Path, subprocess.CompletedProcess[str]], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("examples that misbehave in a recording", len(FAULTS) + 1)
     folder, ended = faulty
     assert ended.returncode == 1
     (path,) = (folder / "docs" / "records").glob("*.json")
@@ -99,7 +103,7 @@ def test_a_failure_leaves_the_previous_record_untouched(tmp_path: Path) -> None:
     assert quick(tmp_path).returncode == 0
     (path,) = (tmp_path / "docs" / "records").glob("*.json")
     before = path.read_bytes()
-    (scripts / "topic" / "bad.py").write_text("1 / 0")
+    (scripts / "topic" / "bad.py").write_text("import compile_guide\n1 / 0")
     ended = quick(tmp_path)
     assert ended.returncode == 1 and path.read_bytes() == before
     assert f"no record was written; {path.relative_to(tmp_path)} is as it was" in ended.stderr
@@ -219,7 +223,7 @@ def test_a_name_that_another_example_of_the_record_has_is_a_failure(tmp_path: Pa
     before = saved(tmp_path).read_bytes()
     (scripts / "topic" / "two.py").write_text(GOOD.format(name="same"))
     ended = quick(tmp_path, "two")
-    assert ended.returncode == 1 and CLASH in ended.stdout
+    assert ended.returncode == 1 and f"{CLASH}, or record one as well if it moved from there" in ended.stdout
     assert saved(tmp_path).read_bytes() == before
 
 
@@ -246,7 +250,7 @@ def test_a_full_recording_drops_a_deleted_example_and_a_partial_one_does_not(tmp
 def test_what_was_measured_of_an_example_stays_when_it_fails(tmp_path: Path) -> None:
     scripts = gallery(tmp_path, one=GOOD.format(name="one"), two=GOOD.format(name="two"))
     assert quick(tmp_path).returncode == 0
-    (scripts / "topic" / "two.py").write_text("1 / 0")
+    (scripts / "topic" / "two.py").write_text("import compile_guide\n1 / 0")
     assert quick(tmp_path, "--keep-going").returncode == 1
     assert by_example(tmp_path) == {"one": ["one"], "two": ["two"]}
 

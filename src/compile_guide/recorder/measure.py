@@ -120,7 +120,8 @@ def run_examples(
                     result.failure = f"not measured: {error}"
             for name in result.entries:
                 if (owner := owners.setdefault(name, result.name)) != result.name:
-                    result.failure = f"comparison {name!r} stands in {owner} too: give each a name of its own"
+                    moved = f", or record {owner} as well if it moved from there" if name in (taken or {}) else ""
+                    result.failure = f"comparison {name!r} stands in {owner} too: give each a name of its own{moved}"
     return results
 
 
