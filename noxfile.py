@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import nox
 
@@ -41,6 +41,7 @@ DOCTREES = Path("build", "doctrees")  # Sphinx's default lies within the site, a
 BROWSER_CACHE = ROOT / ".nox" / "browser"  # what the browser's checks take from npm
 GENERATED = (r"docs/gallery/", r"docs/sg_", r"__pycache__", r"\.pyc$")  # written by a build: not a reason for another
 UTF8 = {"PYTHONUTF8": "1"}  # for all programs: in an ASCII locale Python would read pages and paths as ASCII
+PEER_TOOLS = {"dot": "graphviz", "pandoc": "pandoc", "ffmpeg": "ffmpeg"}  # programs, and the packages that have them
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
 
@@ -146,12 +147,21 @@ def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
     locks = [f"mlx-{mlx}" if mlx.startswith("cuda") else "mlx-default", "record", *purposes]
     wanted = digests(locks)
     done = folder / "installed.json"
-    installed = json.loads(done.read_bytes()) if done.exists() else {}
+    installed = read_json(done)
     if not wanted.items() <= installed.items():
         done.unlink(missing_ok=True)  # an installation that breaks off must not look complete
         install(session, str(python), locks)
         done.write_text(json.dumps(installed | wanted, indent=1), encoding="utf-8")
     return str(python)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return what a file of ours holds; nothing where there is none, or one that was cut off or isn't ours."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def digests(locks: list[str]) -> dict[str, str]:
@@ -190,7 +200,7 @@ def record_to_show(mlx: str) -> str:
     named = os.environ.get("COMPILE_GUIDE_RECORD")
     if named and named not in there:
         raise Refusal(f"COMPILE_GUIDE_RECORD={named}: there is no {RECORDS / named}.json")
-    last = LAST_MEASURED.read_text(encoding="utf-8").strip() if LAST_MEASURED.is_file() else ""
+    last = LAST_MEASURED.read_bytes().decode("utf-8", "replace").strip() if LAST_MEASURED.is_file() else ""
     if named or last in there:
         return named or last
     if not there:
@@ -226,7 +236,7 @@ def build(session: nox.Session, python: str, mlx: str, measured: float | None = 
     start = time.monotonic()
     sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-W")
     session.run(*sphinx, "--keep-going", "-D", f"compile_guide_record={shown}")
-    if not json.loads((DOCTREES / "compile-guide.json").read_bytes())["ended"]:
+    if read_json(DOCTREES / "compile-guide.json").get("ended") is not True:
         raise Refusal("Sphinx ended with status 0 before the site was finished: something in an example ended it")
     print(f"Site:      {Path('build', 'html', 'index.html').absolute().as_uri()}")
     print(f"Record:    {RECORDS / shown}.json")
@@ -330,6 +340,17 @@ def tests(session: nox.Session) -> None:
     chosen = parse(session.posargs, passes_on=True)
     need_tools(chosen.mlx)
     session.run(environment(session, chosen.mlx, "docs", "tests", "lint", "audit"), "-m", "pytest", *chosen.rest)
+
+
+@command
+def peer_suite(session: nox.Session) -> None:
+    """Run sphinx-gallery's own tests of whole builds, alone and with our extension in their project; takes minutes."""
+    chosen = parse(session.posargs, passes_on=True)
+    if missing := [package for program, package in PEER_TOOLS.items() if shutil.which(program) is None]:
+        raise Refusal(f"sphinx-gallery's tests need programs that are missing: `apt-get install {' '.join(missing)}`")
+    need_tools(chosen.mlx)
+    python = environment(session, chosen.mlx, "docs", "tests", "peers")
+    session.run(python, "tests/peer_suite.py", *chosen.rest)
 
 
 @command

@@ -10,6 +10,7 @@ import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def _build(folder: str, argv: list[str], log: str, path: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ["PATH"] = path
+    if (temp := Path(folder, "temp")).is_dir():
+        os.environ["TMPDIR"], tempfile.tempdir = str(temp), None
     os.chdir(folder)
     status = build_main(argv)
     sys.stdout.flush()
@@ -42,7 +46,7 @@ def _build(folder: str, argv: list[str], log: str, path: str) -> None:
 
 
 def start(folder: Path, argv: list[str], log: Path) -> BaseProcess:
-    """Start Sphinx in ``folder``."""
+    """Start Sphinx in ``folder``; temporary files go into a folder ``temp`` there, if there is one."""
     process = CONTEXT.Process(target=_build, args=(str(folder), argv, str(log), with_quick_compiler()))
     process.start()
     return process

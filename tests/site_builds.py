@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 
+import fork_server  # noqa: F401 - where MLX is loaded, examples run in children of its server
 import msgspec
 from conftest import make_entry, make_record
 from guide import CLAIMS

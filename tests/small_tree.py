@@ -76,7 +76,8 @@ def small_tree(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "conf.py", folder)
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.md"))
+        pages = ("*.md",) if name == "docs/claims" else ()
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", *pages))
     write(folder, PAGES)
     put_record(folder)
     return folder

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import os
+import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -204,20 +206,28 @@ MADE_FROM = "made-from"
 def mapping(folder: Path) -> dict[str, tuple[str, str]]:
     """Write the inventories into a folder, where they aren't right already; return intersphinx's setting.
 
-    Making them imports MLX, NumPy and matplotlib, so it is done once for each set of versions. Without a fitting MLX
-    there are none, and a warning.
+    Making them imports MLX, NumPy and matplotlib, so it is done once for each set of versions, and in a process of its
+    own: examples run in copies of Sphinx's process, which MLX doesn't survive. Without a fitting MLX there are none,
+    and a warning.
     """
     if fault := mlx_fault():
         logging.getLogger(__name__).warning(fault)
         return {}
     stamp = folder / MADE_FROM
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != _digest(folder):
-        _make(folder)
+    if not stamp.exists() or stamp.read_bytes() != _digest(folder).encode():
+        _make_apart(folder)
         stamp.write_text(_digest(folder), encoding="utf-8")
     return {name: (address, str(folder / f"{name}.inv")) for name, address in ADDRESSES.items()}
 
 
-def _make(folder: Path) -> None:
+def _make_apart(folder: Path) -> None:
+    code = f"from {__name__} import make; import pathlib, sys; make(pathlib.Path(sys.argv[1]))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(folder)], env=env, check=True)
+
+
+def make(folder: Path) -> None:
+    """Write the inventories into a folder."""
     projects = {
         "python": inventory("Python", ".".join(python_version_tuple()[:2]), python_items()),
         "mlx": inventory("MLX", version("mlx"), mlx_items()),

@@ -23,6 +23,22 @@ MARKS = {"passed": "✓ kept", "failed": "✗ broken", "skipped": "? not shown",
 """For a test's outcome, what a reader sees of its promise."""
 
 
+def read(raw: bytes) -> dict[str, Any]:
+    """Return what the tests wrote, with fields of the right types: a LookupError, TypeError ... where one isn't."""
+    given = json.loads(raw)
+    return {
+        "machine": str(given["machine"]),
+        "versions": {name: str(number) for name, number in given["versions"].items()},
+        "tests": {
+            name: {
+                "outcome": str(it["outcome"]), "date": str(it["date"]), "cases": int(it["cases"]),
+                "figures": {what: int(number) for what, number in it["figures"].items()},
+            }
+            for name, it in given["tests"].items()
+        },
+    }  # fmt: skip
+
+
 class PromisesDirective(SphinxDirective):
     """A directive over ``promises.json``; its page is read again when that changes."""
 
@@ -35,9 +51,10 @@ class PromisesDirective(SphinxDirective):
         file = Path(self.env.srcdir) / FILE
         self.env.note_dependency(file)
         try:
-            return dict(json.loads(file.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise ExtensionError(f"{self.env.docname}: {FILE}: {error}: let the tests write it") from error
+            return read(file.read_bytes())
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ExtensionError(f"{self.env.docname}: {FILE} can't be read ({why}): let the tests write it") from error
 
 
 class Promises(PromisesDirective):

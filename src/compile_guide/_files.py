@@ -65,7 +65,7 @@ def hold_lock(folder: Path, work: str) -> TextIO:
     """
     path = folder / "build" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    file = path.open("a+", encoding="utf-8", errors="replace")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

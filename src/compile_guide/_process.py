@@ -23,6 +23,8 @@ from pathlib import Path
 LAST_OUTPUT = 20_000
 FOLDER = "COMPILE_GUIDE_FOLDER"
 """Environment variable of every process that :func:`run` starts, and so of its children: the folder it runs in."""
+GROUP = "group"
+"""File in a folder of such a process: the number of its group, for copies of it, which show no environment of their own."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,19 @@ def run(
             waiting.join(limit_s)
             timed_out = waiting.is_alive()
         finally:
-            # macOS refuses to signal a group in which everybody has ended already
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            _kill_processes_in(str(folder))  # children in a session of their own
+            end_processes(process.pid, folder)
     with log.open("rb") as written:
         written.seek(max(0, log.stat().st_size - LAST_OUTPUT))
         text = written.read().decode("utf-8", "backslashreplace")
     return Finished(process.returncode, timed_out, text, time.perf_counter() - start)
+
+
+def end_processes(group: int, folder: Path) -> None:
+    """Kill the processes of a group, and those in sessions of their own that were started by one that runs in a folder."""
+    # macOS refuses to signal a group in which everybody has ended already
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    _kill_processes_in(str(folder))
 
 
 def output_of(*argv: str) -> str:
@@ -113,6 +120,7 @@ def private_folder() -> Iterator[Path]:
     argv = [sys.executable, "-I", "-S", __file__, str(folder)]
     with subprocess.Popen(argv, cwd="/", stdin=subprocess.PIPE, start_new_session=True) as cleaner:
         assert cleaner.stdin is not None
+        os.register_at_fork(after_in_child=cleaner.stdin.close)  # this process alone keeps the other one waiting
         folder.mkdir(mode=0o700)  # after the cleaner has been started, so that no folder is left behind
         yield folder
         cleaner.stdin.write(b"done")
@@ -121,6 +129,9 @@ def private_folder() -> Iterator[Path]:
 def _clean_up(folder: str) -> None:
     """Wait for the end of standard input, then end the processes that work in a folder, and delete it."""
     killed = not sys.stdin.buffer.read()
+    for file in Path(folder).glob(f"*/{GROUP}"):
+        with contextlib.suppress(OSError, ValueError):
+            os.killpg(int(file.read_text(encoding="ascii")), signal.SIGKILL)
     quiet_from = time.monotonic() + killed  # a process that was being started can be seen only a moment later
     while _kill_processes_in(folder) or time.monotonic() < quiet_from:
         if time.monotonic() > quiet_from + 10:  # one of them can't be ended

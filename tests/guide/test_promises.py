@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_bounds
 import test_hostile
 import test_killed
+import test_recorder
 import test_reproducible
 from guide import PATHS, ROOT
 from promises import promised
@@ -48,6 +50,10 @@ def test_what_the_page_counts_is_what_the_tests_try() -> None:
     assert counted["sizes of a full disk"] == test_killed.STAGES, REMEDY
     assert counted["kinds of edit"] == len(test_reproducible.EDITS), REMEDY
     assert counted["hostile files"] == len(test_hostile.CORPUS) >= 60, REMEDY
+    assert counted["examples that misbehave in a recording"] == len(test_recorder.FAULTS) + 1 >= 15, REMEDY
+    assert counted["examples that misbehave in a build"] >= 18, REMEDY
+    assert counted["kinds of state that don't reach the next example"] >= 35, REMEDY
+    assert counted["changed records, each through every command"] >= test_bounds.MUTANTS >= 3000, REMEDY
 
 
 # The page

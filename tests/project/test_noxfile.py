@@ -185,6 +185,15 @@ def test_without_a_compiler_a_session_stops_before_installing(session: str, only
     assert "install" not in "".join(done.stderr.splitlines()[:-1])
 
 
+def test_the_tests_of_sphinx_gallery_name_the_programs_that_they_lack(only_here: Path) -> None:
+    done = nox("-s", "peer-suite", path=str(only_here))
+    assert done.returncode == 1
+    assert last_words(done) == (
+        "Session peer-suite aborted: sphinx-gallery's tests need programs that are missing: "
+        "`apt-get install graphviz pandoc ffmpeg`."
+    )
+
+
 @calls_compiler
 @pytest.mark.parametrize(("script", "reason"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_broken_compiler_is_told_from_none(
@@ -307,6 +316,49 @@ def test_a_build_that_ended_with_status_0_before_it_was_finished_is_refused(
     with pytest.raises(noxfile.Refusal, match="before the site was finished"):
         noxfile.build(Ends(False), "python", "cpu")
     assert "Site: " not in capsys.readouterr().out
+
+
+CUT_OFF = {"empty": b"", "half": b'{"record": "12', "a list": b"[]", "no text": b"\xff\xfe", "deep": b"[" * 100_000}
+"""What a file of ours may hold after a crash or a full disk."""
+
+
+@pytest.mark.parametrize("content", CUT_OFF.values(), ids=CUT_OFF)
+def test_a_note_of_what_is_installed_that_was_cut_off_has_it_installed_again(
+    noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(noxfile, "ROOT", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    folder = tmp_path / ".nox" / f"{BUILD}-{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    (folder / "installed.json").write_bytes(content)
+    session = type("Session", (), {"run": lambda _, *argv: ran.append(argv)})()
+    for times in (2, 2):  # pip runs twice, then not at all
+        noxfile.environment(session, BUILD)
+        assert len(ran) == times
+
+
+@pytest.mark.parametrize("content", CUT_OFF.values(), ids=CUT_OFF)
+def test_a_note_of_the_last_recording_that_was_cut_off_is_not_missed(
+    noxfile: ModuleType, checkout: Path, content: bytes
+) -> None:
+    (checkout / "build" / "this-record").write_bytes(content)
+    assert noxfile.record_to_show("cpu") == "new"
+
+
+@pytest.mark.parametrize("content", [None, *CUT_OFF.values()], ids=["missing", *CUT_OFF])
+def test_a_note_of_a_build_that_was_cut_off_is_that_of_no_finished_build(
+    noxfile: ModuleType, checkout: Path, content: bytes | None
+) -> None:
+    def write(*_: str) -> None:
+        Path("build/doctrees").mkdir(exist_ok=True)
+        if content is not None:
+            Path("build/doctrees/compile-guide.json").write_bytes(content)
+
+    with pytest.raises(noxfile.Refusal, match="before the site was finished"):
+        noxfile.build(type("Session", (), {"run": staticmethod(write)})(), "python", "cpu")
 
 
 # Locks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,10 @@ def save_often(file: Path, letter: bytes) -> None:
         write_atomically(letter * 5000, file)
 
 
-def test_savers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_savers_of_one_file_do_not_disturb_each_other(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("saves of one file, two at a time", 2 * SAVES)
     file = tmp_path / "a.json"
     savers = [
         multiprocessing.get_context("fork").Process(target=save_often, args=(file, letter)) for letter in (b"a", b"b")

@@ -16,19 +16,42 @@ from pathlib import Path
 import pytest
 from conftest import small_disk
 from fork_server import broken_off
-from forked import finish, site, start
+from forked import finish, start
+from forked import site as plain_site
+from leftovers import left_behind
 from quick_compiler import with_quick_compiler
 from reproduce import differing
+from site_builds import write
 from test_recorder import GOOD, SRC, gallery
 
 from compile_guide.records.schema import load
 
 KILLS = 26
-"""Those that hit, half of them SIGKILL, half SIGINT; spread over the whole work, each at random in its part."""
+"""Those that hit, spread over the whole work, each at random in its part."""
 RECORDING_KILLS = 60
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STAGES = 7
 """How often the disk is full: each time it holds another part of what the build writes."""
+BUSY = '''"""
+Busy
+====
+
+It starts a program, and has a file open.
+"""
+import subprocess, tempfile, time
+with tempfile.NamedTemporaryFile():
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    time.sleep(0.3)
+    child.kill()
+print(child.wait())
+'''
+
+
+def site(folder: Path, state: str) -> Path:
+    """Write the small site in one of its states, with an example that takes some time, and a temporary folder."""
+    (folder / "temp").mkdir(parents=True, exist_ok=True)
+    write(folder, {"gallery/one/busy.py": BUSY})
+    return plain_site(folder, state)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +68,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], fl
 
 
 @pytest.mark.timeout(900)
-def test_after_a_kill_anywhere_the_next_build_equals_a_clean_one(
+def test_after_a_kill_anywhere_nothing_is_left_and_the_next_build_equals_a_clean_one(
     tmp_path: Path, clean: tuple[dict[str, Path], float], record_property: Callable[[str, object], None]
 ) -> None:
     record_property("kills of a build", KILLS)
@@ -57,7 +80,7 @@ def test_after_a_kill_anywhere_the_next_build_equals_a_clean_one(
     while hit < KILLS:
         tries += 1
         assert tries < 3 * KILLS
-        state, how = ("new", "old")[tries % 2], (signal.SIGKILL, signal.SIGINT)[hit % 2]
+        state, how = ("new", "old")[tries % 2], SIGNALS[hit % len(SIGNALS)]
         site(folder, state)
         begun = time.perf_counter()
         after = took * (hit + chance.random()) / KILLS
@@ -65,6 +88,7 @@ def test_after_a_kill_anywhere_the_next_build_equals_a_clean_one(
             took = 0.95 * min(took, time.perf_counter() - begun)
             continue
         hit += 1
+        assert left_behind(folder / "temp", folder) == [], f"kill {hit}: {how.name}"
         assert finish(folder, log) == 0, f"kill {hit}: {log.read_text()}"
         assert differing(pages[state], folder / "out") == [], f"kill {hit}"
 
@@ -160,27 +184,13 @@ def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process_and_n
             running.communicate(timeout=30)
         assert path.read_bytes() == before or running.returncode in (0, -signal.SIGKILL)
         assert [entry.name for entry in load(path).comparisons] == ["one"]
-        assert left_behind(tmp_path / "temp") == [], f"{how.name} after {time.perf_counter() - begun:.2f} s"
+        assert left_behind(tmp_path / "temp", tmp_path) == [], f"{how.name} after {time.perf_counter() - begun:.2f} s"
         if running.returncode == 0:  # too late: the machine has become quicker
             took = 0.95 * min(took, time.perf_counter() - begun)
         hit += running.returncode != 0
     with recording(tmp_path) as last:
         assert last.wait() == 0, last.communicate()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def left_behind(temp: Path) -> list[str]:
-    """What is still there three seconds later of a recording: its folders, and the processes that work in them."""
-    for _ in range(150):
-        left = [path.name for path in temp.iterdir()]
-        for place in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # ended meanwhile
-                if f"TMPDIR={temp}/compile-guide-".encode() in (place / "environ").read_bytes():
-                    left.append((place / "cmdline").read_text().replace("\0", " "))
-        if not left:
-            break
-        time.sleep(0.02)
-    return left
 
 
 INTERRUPTED = """

@@ -59,7 +59,7 @@ def test_a_recording_without_the_right_mlx_is_refused_in_one_line(without: tuple
 
 def rendered(folder: Path, settings: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Render a gallery of one example in a process of its own."""
-    put_gallery(folder, example=HEAD.format(title="Example", line="=======") + "print(1)\n")
+    put_gallery(folder, example=HEAD.format(title="Example", line="=======") + "import compile_guide\nprint(1)\n")
     conf = CONF.format(more='"sphinx_gallery.gen_gallery", ', settings=GALLERY + settings)
     (folder / "conf.py").write_text(conf, encoding="utf-8")
     argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "out", "-d", "doctrees", "-q"]

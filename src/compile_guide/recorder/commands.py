@@ -17,7 +17,7 @@ from rich.table import Table
 from compile_guide import CompileGuideError
 from compile_guide._files import hold_lock
 from compile_guide._process import private_folder
-from compile_guide.examples import find_examples
+from compile_guide.examples import GALLERIES, find_examples
 from compile_guide.formatting import NOTHING, format_bytes, format_rate
 from compile_guide.ledger.claims import load_claims
 from compile_guide.ledger.commands import CLAIMS, observe, print_changes
@@ -44,10 +44,10 @@ def add_commands(commands: Any) -> None:
         ("processes", count, Plan.processes, "N", "processes for an example; six are the fewest for an interval"),
         ("limit", seconds, Plan.limit_s, "S", "seconds that one process may take"),
         ("out", Path, Path("docs/records"), "DIR", "where records are"),
-        ("gallery", Path, Path("gallery"), "DIR", "where the examples are"),
         ("claims", Path, CLAIMS, "DIR", "where the claims are"),
     ):
         one.add_argument(f"--{name}", type=kind, default=default, metavar=letter, help=f"{what} (default: %(default)s)")
+    one.add_argument("--gallery", **GALLERIES)
     one.add_argument("--backend", choices=("metal", "cuda", "cpu"), help="refuse to measure another than this one")
     one.add_argument("--no-claims", action="store_true", help="measure only; keep the verdicts that the record has")
     one.add_argument("--keep-going", action="store_true", help="write a record even if an example failed")

@@ -68,12 +68,11 @@ def main(script: str, sink: str, *options: str) -> bool:
     threading.excepthook = note
     sys.argv = [script]
     sys.path[0] = str(Path(script).parent)
+    os.chdir(sys.path[0])
     measured = _run(script, Path(sink), blank=NO_PLOTS in options)
     if os.getpid() != process:
         os._exit(0)  # a copy of this process, which the script made with os.fork
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined]  # it waits as Python does at its end, for idle pools too
     if failures:
         sys.exit(f"a thread of {Path(script).name} ended with {failures[0]}")
     with Path(sink).open("a", encoding="utf-8") as file:
@@ -95,6 +94,7 @@ def _run(script: str, sink: Path, *, blank: bool) -> bool:
             raise
         refused.touch()
         sink.write_text(sink.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
+        os.chdir(sink.parent)  # else modules beside the script would stand before Python's own
         os.execv(sys.executable, [sys.executable, *(word for word in sys.orig_argv[1:] if word != NO_PLOTS)])
     return False
 

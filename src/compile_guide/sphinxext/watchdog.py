@@ -1,104 +1,311 @@
-"""Examples that end early, hang, or fail where nobody looks: each is an error of that example, and of the build."""
+"""Each example runs in a process of its own: it starts from the same world whatever ran before it, and it fails alone.
+
+sphinx-gallery runs scripts one after the other in Sphinx's process, or in a few workers. There, what a script leaves behind
+reaches the next one, and a script that exits, hangs or crashes ends the build. Here its ``generate_file_rst`` is replaced
+by a function that does the same in a new process. A list of what to restore after each script would never be complete.
+
+On Linux the process is a copy of Sphinx's (some milliseconds), so all that ``conf.py`` has set up is there. A copy has none
+of the threads of its original, neither MLX's nor Python's, and on macOS it can't reach Metal: where there are such threads,
+and on macOS, a new Python is started for scripts that use MLX or this package, and others run as without this module.
+"""
 
 from __future__ import annotations
 
-import faulthandler
+import builtins
+import contextlib
+import ctypes
+import functools
+import gc
+import importlib
+import multiprocessing
 import os
+import pickle
+import random
+import re
+import shutil
+import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from sphinx.errors import SphinxError
+from sphinx.errors import ConfigError, SphinxError
+from sphinx.util import logging
 
 from compile_guide._prerequisites import fault_of_examples
+from compile_guide._process import FOLDER, GROUP, Finished, end_processes, private_folder
+from compile_guide.examples import measures
 
-LIMIT_S = 300.0
-"""Seconds that one block of an example may run while the site is rendered; then the build ends with status 1."""
+LIMIT_S, THREADS_S = 600.0, 10.0
+"""Seconds that an example may run while the site is rendered, and that its threads may run after its last line."""
 ENDED = "the example ended itself before its last line"
-FAILED: list[str] = []
-"""Exceptions of threads, since they were last looked at."""
+DIE_WITH_PARENT = 1
+"""Linux's PR_SET_PDEATHSIG, see prctl(2)."""
+LOGGER = logging.getLogger(__name__)
+Job = tuple[str, Path, Path, dict[str, Any]]
+"""What ``generate_file_rst`` gets: a script's name, the folders of its page and of itself, sphinx-gallery's settings."""
+Page = tuple[str, str, tuple[float, float], dict[str, Any]]
+"""What it returns: introduction, title, costs, and facts such as why the script failed."""
 
 
-class GalleryError(SphinxError):
-    """The gallery can't be made, in one line that says what to do."""
+@contextlib.contextmanager
+def examples_apart(kernels: Path, env: Mapping[str, str | None]) -> Iterator[None]:
+    """Let sphinx-gallery run each script in a process of its own.
 
-    category = "Gallery error"
-
-
-def watch_examples() -> None:
-    """Make it an error of its example when one exits, hangs, or has a thread that fails.
-
-    ``sys.exit(0)`` and ``os._exit(0)`` would else end the build with status 0 and without pages; an exception in a
-    thread is printed and forgotten. The first block to run looks for a compiler: most builds run none.
+    Args:
+        kernels: folder in which MLX keeps what it builds; each example has a new temporary folder that leads there.
+        env: environment variables of the examples; None unsets one.
     """
     from sphinx_gallery import gen_rst
 
-    threading.excepthook = _note
-    run = gen_rst._exec_once.__call__
-    if getattr(run, "watches", False):
-        return
+    kernels.mkdir(parents=True, exist_ok=True)
+    plain, variables = _page_maker(), {**os.environ, **env}
+    with private_folder() as folder:
+        known = {name: value for name, value in variables.items() if value is not None}
+        gen_rst.generate_file_rst = World(folder, kernels.resolve(), known, LIMIT_S, THREADS_S)
+        try:
+            yield
+        finally:
+            gen_rst.generate_file_rst = plain
 
-    def __call__(self: Any) -> None:  # the name is what sphinx-gallery cuts its own part of a traceback by
-        if fault := fault_of_examples():
+
+@functools.cache
+def _page_maker() -> Callable[..., Page]:
+    """Return sphinx-gallery's own function: asked for before that is replaced, and in its workers, where it never is."""
+    from sphinx_gallery.gen_rst import generate_file_rst
+
+    made: Callable[..., Page] = generate_file_rst
+    return made
+
+
+@dataclass(frozen=True)
+class World:
+    """Makes a script's page in a new process; sphinx-gallery's workers get a copy of this."""
+
+    folder: Path
+    kernels: Path
+    env: dict[str, str]
+    limit_s: float
+    threads_s: float
+
+    def __call__(self, *job: Any) -> Page:
+        """Return what sphinx-gallery's own function would; its arguments are a :data:`Job`."""
+        ours = measures(script := Path(job[2], job[0]))
+        apart = ours or _uses_mlx(script) or _can_be_copied()  # others may need what can't be given to a new Python
+        if not (apart and _runs(*job)):
+            return _page_maker()(*job)
+        if ours and (fault := fault_of_examples()):
             raise SystemExit(f"compile_guide: {fault}")
-        with _limited(), _no_exit(), _threads_joined():
-            try:
-                run(self)
-            except SystemExit as error:
-                raise RuntimeError(f"{ENDED} (exit status {error.code})") from error
-        if FAILED:
-            raise RuntimeError(f"a thread of the example ended with {FAILED.pop()}")
+        place = Path(tempfile.mkdtemp(dir=self.folder))
+        (place / "tmp").mkdir()
+        (place / "tmp" / "mlx").symlink_to(self.kernels)
+        answer = self._answer(place, job)
+        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(answer, str):
+            return _failed(answer, *job)
+        if isinstance(answer, Exception):
+            raise answer
+        page: Page = answer[0]
+        for message in answer[1]:
+            LOGGER.handle(message)
+        return page
 
-    __call__.watches = True  # type: ignore[attr-defined]
+    def _answer(self, place: Path, job: Any) -> Any:
+        """Run the script and end whatever is left of it; return page and messages, an error, or why there is neither."""
+        _load_matplotlib(job[3])
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        with reader, writer:
+            pid, wait = _start(functools.partial(_run, self, place), job, writer)
+            writer.close()
+            try:
+                late, answer = not reader.poll(self.limit_s), None
+                if not late:
+                    with contextlib.suppress(EOFError):  # it has ended without a word
+                        answer = reader.recv()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # it may have no group yet
+                end_processes(pid, place)
+                status = wait()
+        if answer is None and (late or status):
+            return Finished(status, late, "", self.limit_s).reason
+        return answer or f"{ENDED} (exit status 0)"
+
+
+def _runs(name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> bool:
+    """Return whether sphinx-gallery is about to run a script."""
+    from sphinx_gallery.gen_rst import executable_script
+    from sphinx_gallery.utils import get_md5sum
+
+    source, noted = os.path.normpath(Path(src_dir, name)), Path(target_dir, f"{name}.md5")
+    new = not noted.exists() or noted.read_bytes() != get_md5sum(source, "t").encode()
+    return executable_script(source, conf) and (new or conf["run_stale_examples"])
+
+
+def _failed(words: str, name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> Page:
+    """Make the page of a script that failed as a whole, without running it: sphinx-gallery counts it, and warns of it."""
+    from sphinx_gallery.gen_rst import handle_exception
+
+    Path(target_dir, f"{name}.md5").unlink(missing_ok=True)  # else its page of an earlier build would do
+    page = _page_maker()(name, target_dir, src_dir, {**conf, "plot_gallery": False})
+    try:
+        raise RuntimeError(words)
+    except RuntimeError as error:  # where a setting asks for it, this is raised again
+        handle_exception((RuntimeError, error, None), os.path.normpath(Path(src_dir, name)), page[3], conf)
+    return page
+
+
+def _load_matplotlib(conf: dict[str, Any]) -> None:
+    """Load what sphinx-gallery would load for each script: once, before the process is copied."""
+    if "matplotlib" in conf["reset_modules"]:
+        importlib.import_module("matplotlib.pyplot")
+
+
+def _uses_mlx(script: Path) -> bool:
+    return re.search(r"\bmlx\b", script.read_text(encoding="utf-8", errors="replace")) is not None
+
+
+def _can_be_copied() -> bool:
+    """Return whether a copy of this process is whole: on Linux, without threads of MLX's or Python's."""
+    return sys.platform == "linux" and "mlx.core" not in sys.modules and threading.active_count() == 1
+
+
+def _start(target: Callable[..., None], job: Job, writer: Connection) -> tuple[int, Callable[[], int]]:
+    """Start a process; return its id, and a function that waits for its end and returns its exit status."""
+    if not _can_be_copied():
+        context: Any = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
+        known = {name: value for name, value in job[3].items() if _travels(value)}
+        if lost := {"image_scrapers", "reset_modules", "reset_argv"} - known.keys():
+            raise ConfigError(
+                f"sphinx_gallery_conf[{min(lost)!r}]: examples run in new processes here: name functions as strings"
+            )
+        process = context.Process(target=target, args=((*job[:3], known), writer))
+        process.start()
+        return process.pid, lambda: (process.join(), process.exitcode)[1]
+    if multiprocessing.parent_process():  # one of sphinx-gallery's workers
+        _end_with(os.getppid())
+    me = os.getpid()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else both would write what is left
+    if pid := os.fork():
+        return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _end_with(me)
+    target(job, writer)
+    os._exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Have Linux end this process when its parent ends."""
+    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _travels(value: object) -> bool:
+    """Return whether another Python can be given a setting; a sort key that ``conf.py`` defines stays, and isn't missed."""
+    try:
+        return bool(pickle.dumps(value))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+
+
+# In the example's process ----------------------------------------------------------------------------------------------
+
+
+def _run(world: World, place: Path, job: Job, writer: Connection) -> None:
+    """Make a script's page here, report it, and end this process."""
+    gc.freeze()  # sphinx-gallery collects garbage before each script: in a copied heap that would cost more than the script
+    try:
+        os.setsid()
+        (place / GROUP).write_text(str(os.getpid()), encoding="ascii")
+        os.setsid = os.setpgrp = lambda: None  # all copies end with the group
+        os.register_at_fork(after_in_child=writer.close)  # when this process has ended, nobody can report
+        writer.send(_made(world, place, job, writer))
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(0)
+
+
+def _made(world: World, place: Path, job: Job, writer: Connection) -> Any:
+    """Return page and messages of a script, why it failed as a whole, or an error that ends the build."""
+    failures, messages = list[str](), logging.LogCollector()
+    try:
+        _enter({**world.env, "TMPDIR": str(place / "tmp"), FOLDER: str(place)}, *job)
+        _watch_blocks()
+        _watch_threads(failures)
+        with messages.collect():
+            page = _page_maker()(*job)
+        _end_threads(world.threads_s, writer)
+    except SphinxError as error:
+        return error
+    except BaseException:  # the script has broken what sphinx-gallery needs, such as sys.stdout
+        return traceback.format_exc()
+    logging.convert_serializable(messages.logs)
+    return f"a thread of the example ended with {failures[0]}" if failures else (page, messages.logs)
+
+
+def _enter(env: dict[str, str], name: str, _: Path, src_dir: Path, conf: dict[str, Any]) -> None:
+    """Make this process what a script finds in the recorder too; set the seeds of one that uses MLX, for equal pages."""
+    os.environ.clear()
+    os.environ.update(env)
+    tempfile.tempdir = None  # Python remembers the folder that it found first
+    source = os.path.normpath(Path(src_dir, name))
+    sys.path.insert(0, str(Path(source).parent))
+    vars(builtins)["__file__"] = source  # by sphinx-gallery's promise it is none of the globals
+    _load_matplotlib(conf)
+    if _uses_mlx(Path(source)):
+        random.seed(0)
+        if numpy := sys.modules.get("numpy"):
+            numpy.random.seed(0)
+        importlib.import_module("mlx.core").random.seed(0)
+
+
+def _watch_blocks() -> None:
+    """Let a block fail that exits, and end copies of this process that a block has made and not ended."""
+    from sphinx_gallery import gen_rst
+
+    run, me = gen_rst._exec_once.__call__, os.getpid()
+
+    def __call__(self: Any) -> None:
+        try:
+            run(self)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
+            how = f"exit status {error.code}" if isinstance(error, SystemExit) else type(error).__name__
+            raise RuntimeError(f"{ENDED} ({how})").with_traceback(error.__traceback__) from None
+        finally:
+            if os.getpid() != me:
+                os._exit(0)
+
     gen_rst._exec_once.__call__ = __call__
 
 
-@contextmanager
-def _limited() -> Iterator[None]:
-    """End the process, with a traceback on standard error, when the limit is over."""
-    faulthandler.dump_traceback_later(LIMIT_S, exit=True, file=sys.__stderr__ or sys.stderr)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def _watch_threads(failures: list[str]) -> None:
+    """Note the exceptions that end threads; Python prints and forgets them."""
+
+    def note(args: threading.ExceptHookArgs) -> None:
+        failures.append(args.exc_type.__name__)
+        threading.__excepthook__(args)
+
+    threading.excepthook = note
 
 
-@contextmanager
-def _no_exit() -> Iterator[None]:
-    """Let ``os._exit`` raise in this process; a child that was forked still ends by it."""
-    leave, me = os._exit, os.getpid()
+def _end_threads(limit_s: float, writer: Connection) -> None:
+    """Wait for threads as Python does at its end, which ends idle pools; report one that goes on, and end this process."""
 
-    def _exit(status: int) -> None:
-        if os.getpid() != me:
-            leave(status)
-        raise RuntimeError(f"{ENDED} (exit status {status})")
+    def late() -> None:
+        writer.send(f"a thread of the example still ran {limit_s:.0f} s after its last line")
+        os._exit(0)
 
-    os._exit = _exit  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        os._exit = leave
-
-
-def _note(args: threading.ExceptHookArgs) -> None:
-    FAILED.append(args.exc_type.__name__)
-    threading.__excepthook__(args)
-
-
-@contextmanager
-def _threads_joined() -> Iterator[None]:
-    """Give threads of the block a moment to fail, while it can still be said whose they are."""
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        thread.join(0.5)  # one that a later block ends goes on
-
-
-def check_threads() -> None:
-    """Put the hook for threads back; raise a GalleryError when one has failed since its example ended."""
-    threading.excepthook = threading.__excepthook__
-    if FAILED:
-        name, FAILED[:] = FAILED[0], []
-        raise GalleryError(f"a thread that an example left behind ended with {name}: join it in the example")
+    timer = threading.Timer(limit_s, late)
+    timer.daemon = True
+    timer.start()
+    threading._shutdown()  # type: ignore[attr-defined]
+    timer.cancel()
