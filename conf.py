@@ -33,7 +33,7 @@ napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 
 # For language models: llms.txt lists the pages; the full text is ours, because theirs is the source with its roles
-llms_txt_full_file = False
+llms_txt_full_max_size, llms_txt_full_size_policy = 0, "info_skip"  # llms_txt_full_file = False would write it anyway
 llms_txt_summary = "How Apple's mx.compile behaves: every statement executed, every number measured on a named machine."
 llms_txt_uri_template = "{docname}.html"
 compile_guide_plain = "llms-full.txt"

@@ -35,6 +35,7 @@ LOCKS = {
     "audit": ("--group", "audit"),
     "browser": ("--group", "browser"),
     "live": ("--group", "live"),
+    "peers": ("--group", "peers"),
 }
 OPTIONS = (
     # without this strategy the newest Sphinx for the oldest Python would be everybody's

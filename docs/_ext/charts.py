@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from _ext.drawing import drawing
+from _ext.drawing import setup as register_drawings
 from compile_guide.formatting import format_ratio
 from compile_guide.records.schema import Record
 from compile_guide.sphinxext.domain import place_link
 from compile_guide.sphinxext.machine_tabs import in_order, machine_name
-from compile_guide.sphinxext.nodes import details, drawing, paragraph, text
+from compile_guide.sphinxext.nodes import details, paragraph, text
 from compile_guide.sphinxext.roles import record_set
 from compile_guide.sphinxext.text import BACKENDS, processor
 
@@ -173,4 +175,5 @@ def _label(record: Record, found: Sequence[Record]) -> str:
 
 def setup(app: Sphinx) -> None:
     """Register the hook, behind the extension's own."""
+    register_drawings(app)
     app.connect("doctree-read", complete_folds, priority=450)

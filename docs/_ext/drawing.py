@@ -14,8 +14,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-
-from compile_guide.sphinxext.nodes import drawing
+from sphinx.util.docutils import is_node_registered
 
 FONT, LINE = 13, 17
 LETTER = 7.4
@@ -118,6 +117,10 @@ def _path(points: Sequence[Point], bent: bool) -> str:
     return "".join(parts)
 
 
+class drawing(nodes.General, nodes.Element):
+    """An SVG element in ``svg``; formats without pictures get its ``description``."""
+
+
 class drawings(nodes.General, nodes.Element):
     """Figures side by side where there is room."""
 
@@ -129,6 +132,15 @@ def figure(boxes: list[Box], arrows: list[Arrow], caption: str, description: str
     if caption:
         made += nodes.caption(caption, caption)
     return made
+
+
+def _draw(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(node["svg"])
+
+
+def _describe(translator: Any, node: nodes.Element) -> None:
+    if hasattr(translator, "add_text"):
+        translator.add_text(node["description"])
 
 
 def _open_row(translator: Any, node: nodes.Element) -> None:
@@ -145,6 +157,11 @@ def _done(translator: Any, node: nodes.Element) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the node."""
-    nothing: dict[str, Any] = dict.fromkeys(("text", "latex", "man", "texinfo"), (_done, _done))
+    """Register the nodes, once for all parts that draw."""
+    if is_node_registered(drawing):
+        return
+    formats = ("text", "latex", "man", "texinfo")
+    nothing: dict[str, Any] = dict.fromkeys(formats, (_done, _done))
+    described: dict[str, Any] = dict.fromkeys(formats, (_describe, _done))
     app.add_node(drawings, html=(_open_row, _close_row), **nothing)
+    app.add_node(drawing, html=(_draw, _done), **described)

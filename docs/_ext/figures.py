@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,12 @@ def style() -> dict[str, Any]:
 
 
 def use_style(_gallery_conf: dict[str, Any], _file: str | None) -> None:
-    """Set the style before an example runs (one of ``reset_modules``)."""
+    """Set the style and the seed before an example runs (one of ``reset_modules``)."""
     from matplotlib import pyplot
 
     settings: Any = pyplot.rcParams
     settings.update(style())
+    random.seed(0)
 
 
 def for_dark(svg: str) -> str:

@@ -27,7 +27,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util._serialise import stable_hash
 
-from _ext.downloads import rewrite_downloads
+from _ext.downloads import settle_downloads
 from compile_guide._files import LockError, hold_lock
 from compile_guide.sphinxext import gallery
 
@@ -250,7 +250,7 @@ def _generate(app: Sphinx) -> None:
     scrapers._import_matplotlib()  # see private_names.py
     gallery.generate(app)
     copies = [folder / script.parent.name / script.name for script in scripts]
-    rewrite_downloads(folder, [copy for copy in copies if copy.exists()])
+    settle_downloads(folder, [copy for copy in copies if copy.exists()])
     good = not conf["failing_examples"] and app._warncount == warnings
     files = {file.relative_to(folder).as_posix(): state_of(file) for file in _made(folder, before, scripts)}
     write_note(note, **{"from": digest if good else "", "settings": _settings(app), "files": files})
@@ -320,4 +320,4 @@ def setup(app: Sphinx) -> None:
         from sphinx_gallery import gen_gallery
 
         gen_gallery._import_matplotlib = lambda: None
-        gallery.replace_listener(app, gallery.generate, _generate)
+        gallery.replace_listener(app, gen_gallery.generate_gallery_rst, _generate)

@@ -16,7 +16,9 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from compile_guide.sphinxext.nodes import details, drawing, summary
+from _ext.drawing import drawing
+from _ext.site_files import write_texts
+from compile_guide.sphinxext.nodes import details, summary
 
 SILENT = (
     nodes.comment,
@@ -203,7 +205,7 @@ def _join(app: Sphinx, error: Exception | None) -> None:
         return
     files = [(page, _folder(app) / f"{page}.md") for page in in_order(app.env, app.config.root_doc)]
     parts = [f"<!-- {page}.html -->\n\n{file.read_text(encoding='utf-8')}" for page, file in files if file.exists()]
-    (Path(app.outdir) / app.config.compile_guide_plain).write_text("\n".join(parts), encoding="utf-8")
+    write_texts(app, {app.config.compile_guide_plain: "\n".join(parts)}, "compile-guide-plain.json")
 
 
 def _note_written(app: Sphinx, page: str, *_: object) -> None:
@@ -230,4 +232,4 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", _note_page, priority=900)
     app.connect("html-page-context", _note_written)
     app.connect("html-collect-pages", _spare)
-    app.connect("build-finished", _join, priority=900)  # sphinx-llms-txt may just have written its own
+    app.connect("build-finished", _join)

@@ -14,6 +14,7 @@ from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, format_time
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Machine
+from compile_guide.sphinxext import downloads
 from compile_guide.sphinxext.domain import place_link, places
 from compile_guide.sphinxext.machine_tabs import machine_name
 from compile_guide.sphinxext.machines import RecordsDirective
@@ -141,6 +142,21 @@ class Published(FiguresDirective):
         return [self.quoted(chosen)] if chosen else []
 
 
+def in_notebook(app: Sphinx, topic: str) -> str:
+    """Return the figures of a topic, or all, as a list for an example's notebook; the page warns of a file that is amiss."""
+    try:
+        figures = read_published(Path(app.srcdir) / app.config.compile_guide_published)
+    except (OSError, ValueError):
+        return ""
+    said = [
+        f"- {figure.what}, {figure.where}: {figure.plain} → {figure.compiled} ({figure.ratio or NOTHING}), "
+        f"reported by {figure.source} {figure.link}".rstrip()
+        for figure in figures
+        if topic in ("", figure.topic)
+    ]
+    return "\n".join([*said, "", ""])
+
+
 def virtual(machine: Machine) -> bool:
     """Whether a Mac is a virtual one, such as those that GitHub lends: its GPU says so, and isn't the chip's own."""
     return "paravirtual" in (machine.gpu or "").lower()
@@ -187,5 +203,6 @@ def setup(app: Sphinx) -> None:
     """Register the setting, the directives and the hook."""
     app.add_config_value("compile_guide_published", "published.toml", "env", str)
     app.add_directive("published", Published)
+    downloads.BLOCKS["published"] = in_notebook
     app.add_directive("apple-silicon", AppleSilicon)
     app.connect("doctree-read", name_apple_silicon, priority=450)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -12,15 +13,10 @@ from compile_guide.sphinxext.record_files import write_ours
 
 
 def file_texts(app: Sphinx) -> dict[str, str]:
-    """Return the text of each file by its name; nothing where the address isn't known.
-
-    A file of the same name among ``html_extra_path`` stands instead of ours.
-    """
+    """Return the text of each file by its name; nothing where the address isn't known."""
     if not app.config.html_baseurl:
         return {}
-    found = {"sitemap.xml": site_map(app), "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {home(app)}sitemap.xml\n"}
-    extra = [Path(app.confdir) / folder for folder in app.config.html_extra_path]
-    return {name: text for name, text in found.items() if not any((folder / name).exists() for folder in extra)}
+    return {"sitemap.xml": site_map(app), "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {home(app)}sitemap.xml\n"}
 
 
 def site_map(app: Sphinx) -> str:
@@ -31,10 +27,18 @@ def site_map(app: Sphinx) -> str:
     return "\n".join([opening, *lines, "</urlset>\n"])
 
 
+def write_texts(app: Sphinx, texts: Mapping[str, str], note: str) -> None:
+    """Write text files beside the pages (see :func:`write_ours`); one among ``html_extra_path`` stands instead of ours."""
+    extra = [Path(app.confdir) / folder for folder in app.config.html_extra_path]
+    ours = {
+        name: text.encode() for name, text in texts.items() if not any((folder / name).exists() for folder in extra)
+    }
+    write_ours(app, ours, note)
+
+
 def _write(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.name == "html":
-        files = {name: text.encode() for name, text in file_texts(app).items()}
-        write_ours(app, files, "compile-guide-site-files.json")
+        write_texts(app, file_texts(app), "compile-guide-site-files.json")
 
 
 def setup(app: Sphinx) -> None:

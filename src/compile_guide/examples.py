@@ -1,37 +1,76 @@
-"""The examples of a gallery: find them, and copy one with the helper files that it needs."""
+"""The examples of a project's galleries: find them, and copy one with the helper files that it needs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from compile_guide import CompileGuideError
 
 HERE = Path(__file__).parent
 GALLERY = HERE.parents[1] / "gallery"
 """This guide's examples, which are there in a checkout."""
+GALLERIES: dict[str, Any] = {
+    "type": Path, "action": "append", "metavar": "DIR", "help": "where examples are, once for each folder (default: gallery)"
+}  # fmt: skip
+"""The option ``--gallery`` of a command."""
+IMPORTS = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
+OURS = re.compile(r"^\s*(?:from|import) compile_guide(?:\.| import )(\w+)", re.MULTILINE)
+QUOTED = re.compile(r"""["'](\w[\w -]*(?:[./][\w -]+)*)["']""")
+"""What may be the name of a file: with no ``..`` in it, nor hidden."""
 
 
 class ExampleError(CompileGuideError):
     """An example that can't be found or copied: one line that says what to do."""
 
 
-def find_examples(gallery: Path, names: Sequence[str] = ()) -> tuple[Path, ...]:
-    """Return the gallery's scripts in order of path, or those of the given names.
+def find_examples(galleries: Path | Sequence[Path] | None, names: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Return the scripts that measure, in order of path, or those of the given names, whether they measure or not.
 
     Raises:
-        ExampleError: there is no such folder or example, or two scripts have one name.
+        ExampleError: there is no such folder or example, or two of the scripts have one name.
     """
-    scripts = sorted(path for path in gallery.glob("*/*.py") if not path.name.startswith("_"))
-    if not scripts:
-        raise ExampleError(f"no examples under {gallery}: run this in the project's folder")
-    known = {script.stem: script for script in scripts}
-    if len(known) < len(scripts):
+    scripts = scripts_of(galleries)
+    if unknown := sorted(set(names) - {script.stem for script in scripts}):
+        raise ExampleError(f"no example {unknown[0]!r}; there are: {', '.join(script.stem for script in scripts)}")
+    found = [script for script in scripts if (script.stem in names if names else measures(script))]
+    if not found:
+        raise ExampleError(f"none of {len(scripts)} examples measures anything: call compare() in one")
+    known = {script.stem: script for script in found}
+    if len(known) < len(found):
         raise ExampleError("two examples have one file name: a record tells examples apart by it")
-    if unknown := sorted(set(names) - set(known)):
-        raise ExampleError(f"no example {unknown[0]!r}; there are: {', '.join(known)}")
-    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(scripts)
+    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(found)
+
+
+def scripts_of(galleries: Path | Sequence[Path] | None) -> list[Path]:
+    """Return the scripts of galleries, at any depth and in order of path; names that begin with ``_`` or ``.`` are left out.
+
+    Raises:
+        ExampleError: there is none.
+    """
+    folders = [galleries] if isinstance(galleries, Path) else galleries or [Path("gallery")]
+    files = {file: file.relative_to(folder).parts for folder in folders for file in folder.rglob("*.py")}
+    scripts = sorted(file for file, parts in files.items() if not any(part[0] in "_." for part in parts))
+    if not scripts:
+        raise ExampleError(f"no examples under {', '.join(map(str, folders))}: run this in the project's folder")
+    return scripts
+
+
+def measures(script: Path) -> bool:
+    """Return whether a script uses this package: it, or a module beside it that it imports, names ``compile_guide``."""
+    return any("compile_guide" in file.read_text(encoding="utf-8", errors="replace") for file in with_modules(script))
+
+
+def with_modules(script: Path) -> list[Path]:
+    """Return a script and the modules beside it that it imports, and those that these import."""
+    found = [script]
+    for file in found:  # it grows meanwhile
+        names = IMPORTS.findall(file.read_text(encoding="utf-8", errors="replace"))
+        beside = (script.with_name(f"{name}.py") for name in dict.fromkeys(names))
+        found += [module for module in beside if module not in found and module.is_file()]
+    return found
 
 
 def helpers_of(script: str) -> list[str]:
@@ -39,45 +78,68 @@ def helpers_of(script: str) -> list[str]:
     found: dict[str, str] = {}
     texts = [script]
     while texts:
-        for name in re.findall(r"^\s*from compile_guide\.(\w+) import", texts.pop(), re.MULTILINE):
+        for name in OURS.findall(texts.pop()):
             if name not in found and (HERE / f"{name}.py").is_file():
                 found[name] = (HERE / f"{name}.py").read_text(encoding="utf-8")
                 texts.append(found[name])
     return sorted(found)
 
 
-def copy_example(script: Path, target: Path) -> list[Path]:
-    """Copy the script and, in a folder ``compile_guide`` beside it, the helpers it needs; return the files.
+def files_of(script: Path) -> dict[str, Path]:
+    """Return what an example needs elsewhere, by its place there: itself, modules beside it, our helpers, what it reads.
 
-    A file of the same content may be there already.
+    It reads the files of its folder whose name, or whose folder's name, stands in quotes in it or in such a module.
+    """
+    modules = with_modules(script)
+    text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in modules)
+    needed = helpers_of(text)
+    helpers = [f"{name}.py" for name in ["__init__", *needed] if needed]
+    files = {file.name: file for file in modules} | {f"compile_guide/{name}": HERE / name for name in helpers}
+    for name in dict.fromkeys([*QUOTED.findall(text), *IMPORTS.findall(text)]):
+        place = script.parent / name
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        named = [file for file in found if file.is_file() and file.suffix != ".pyc"]
+        files |= {file.relative_to(script.parent).as_posix(): file for file in named}
+    return files
+
+
+def copy_example(script: Path, target: Path) -> list[Path]:
+    """Copy the script and what it needs, the helpers into a folder ``compile_guide`` beside it; return the files.
 
     Raises:
-        ExampleError: something else is there, or the target can't be written; nothing is left of the copy then.
+        ExampleError: see :func:`write_new`.
     """
-    needed = helpers_of(script.read_text(encoding="utf-8"))
-    helpers = [f"{name}.py" for name in ["__init__", *needed] if needed]
-    files = {target / script.name: script, **{target / "compile_guide" / name: HERE / name for name in helpers}}
-    for file, source in files.items():
-        if (file.exists() or file.is_symlink()) and not (file.is_file() and file.read_bytes() == source.read_bytes()):
+    files = {target / name: source.read_bytes() for name, source in files_of(script).items()}
+    write_new(files)
+    return list(files)
+
+
+def write_new(files: Mapping[Path, bytes]) -> None:
+    """Write files that aren't there; one of the same content may be.
+
+    Raises:
+        ExampleError: something else is there, or a file can't be written; nothing is left of them then.
+    """
+    for file, raw in files.items():
+        if (file.exists() or file.is_symlink()) and not (file.is_file() and file.read_bytes() == raw):
             raise ExampleError(f"{file} is there already and differs: move it away, or name another folder")
     made: list[Path] = []
-    for file, source in files.items():
+    for file, raw in files.items():
         try:
-            _copy(source, file, made)
+            _write(raw, file, made)
         except OSError as error:
             for path in reversed(made):
                 path.rmdir() if path.is_dir() else path.unlink()
             raise ExampleError(f"can't write {error.filename or file}: {error.strerror}") from error
-    return list(files)
 
 
-def _copy(source: Path, file: Path, made: list[Path]) -> None:
-    """Copy a file unless it is there; ``made`` gets each new folder and file before it is filled."""
+def _write(raw: bytes, file: Path, made: list[Path]) -> None:
+    """Write a file unless it is there; ``made`` gets each new folder and file before it is filled."""
     for folder in reversed(file.parents):
         if not folder.exists():
             folder.mkdir()
             made.append(folder)
     if not file.exists():
-        with file.open("xb") as copy:
+        with file.open("xb") as new:
             made.append(file)
-            copy.write(source.read_bytes())
+            new.write(raw)

@@ -45,7 +45,7 @@ def _zip(file: Path) -> Iterator[str]:
         held = {name: archive.read(name).decode() for name in archive.namelist()}
     scripts = [name for name in held if "/" not in name and name.endswith(".py")]
     if file.stem.endswith(GALLERY):
-        yield from () if any("/" not in name for name in held) else ("is empty",)
+        yield from () if held else ("is empty",)
     elif scripts != [f"{file.stem}.py"]:
         yield f"holds {', '.join(scripts) or 'no script'}, not {file.stem}.py"
     else:

@@ -8,7 +8,7 @@ author = copyright = "The authors of Loudness"
 extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "compile_guide.sphinxext",  # after sphinx_gallery
+    "compile_guide.sphinxext",
 ]
 exclude_patterns = ["gallery/backreferences", "records"]
 html_theme = "furo"

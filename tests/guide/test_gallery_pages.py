@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from site_builds import HEAD, INVENTORIES, SCRIPT, Site, build, put_gallery, write
 
-from _ext.downloads import write_zip
 from _ext.figures import LIGHT_TO_DARK, for_dark
+from compile_guide.sphinxext.downloads import write_zip
 
 PAGE = "gallery/one/example"
 CARDS = "# T\n\n```{examples}\n```\n\n```{toctree}\ngallery/index\n```\n"
@@ -169,6 +169,7 @@ def test_the_zip_holds_all_that_the_example_needs(site: Site, tmp_path: Path) ->
             "compile_guide/comparison.py",
             "compile_guide/formatting.py",
             "compile_guide/timing.py",
+            "example.ipynb",
             "example.py",
         ]
         archive.extractall(tmp_path)
@@ -208,4 +209,4 @@ def test_a_users_own_script_notebook_and_zip_among_the_pages_are_neither_changed
     assert {name: (tmp_path / "docs" / "gallery" / name).read_text(encoding="utf-8") for name in mine} == mine
     (file,) = site.out.rglob("gallery_python.zip")
     with zipfile.ZipFile(file) as archive:
-        assert archive.namelist() == ["example.py"]
+        assert archive.namelist() == ["one/example.py"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_record
+from guide import ROOT
 from site_builds import FAST, INVENTORIES, RATIO, SCRIPT, Site, build, put_gallery, put_records, write
 
 SETTINGS = 'compile_guide_plain = "llms-full.txt"\nmyst_enable_extensions = ["deflist"]\n'
@@ -168,3 +169,24 @@ def test_llms_txt_is_made_again_when_a_page_has_changed_and_only_then(what: str,
     assert titles_in_llms(tmp_path) == titles
     file.unlink()
     assert titles_in_llms(tmp_path) == titles
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_full_text_of_the_projects_own_stands_instead_of_ours_and_theirs_is_never_written(
+    mine: bool, tmp_path: Path
+) -> None:
+    settings = re.search(r"^llms_txt_full_max_size.*$", (ROOT / "conf.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert settings is not None
+    write(tmp_path, {"docs/index.md": "# Title\n", "extra/other.txt": ""})
+    write(tmp_path, {"extra/llms-full.txt": "by hand"} if mine else {})
+    lines = [
+        settings[0],
+        'extensions.insert(0, "sphinx_llms_txt")',
+        'html_copy_source, html_extra_path = True, ["extra"]',
+    ]
+    for _ in range(2):
+        site = build(tmp_path, guide=True, settings="\n".join([*lines, SETTINGS]))
+        assert site.warnings == []
+        text = (site.out / "llms-full.txt").read_text(encoding="utf-8")
+        assert text == ("by hand" if mine else "<!-- index.html -->\n\n# Title\n")
+        assert (site.out / "llms.txt").is_file()

@@ -22,7 +22,8 @@ from compile_guide.sphinxext.private_names import PRIVATE_NAMES as OF_A_GUEST
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 EXTENSION = ROOT / "docs" / "_ext"
-MOST_LINES = 7_000
+MOST_LINES = 8_100
+"""7,000 were wanted. The watcher's checks, a process for each example, and downloads that stand alone took more."""
 
 # Rooms
 

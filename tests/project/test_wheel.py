@@ -53,9 +53,11 @@ def test_a_wheel_has_the_same_bytes_from_two_folders(wheels: tuple[Path, Path]) 
 def test_a_wheel_holds_the_package_and_nothing_else(wheels: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(wheels[0]) as archive:
         names = archive.namelist()
-    ours = {f"compile_guide/{f.relative_to(ROOT / 'src/compile_guide')}" for f in (ROOT / "src").rglob("*.py")}
+    files = [file for file in (ROOT / "src").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    ours = {file.relative_to(ROOT / "src").as_posix() for file in files}
     info = f"mlx_compile_guide-{__version__}.dist-info/"
-    assert {name for name in names if not name.startswith(info)} == {*ours, "compile_guide/py.typed"}
+    assert {name for name in names if not name.startswith(info)} == ours
+    assert ours >= {"compile_guide/py.typed", "compile_guide/sphinxext/static/compile-guide.css"}
     assert f"{info}licenses/LICENSE" in names
 
 

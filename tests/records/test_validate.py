@@ -87,11 +87,11 @@ FAULTS: dict[str, tuple[Callable[[], Record], str]] = {
     ),
     "an MLX too old": (
         lambda: with_machine(mlx="0.30.1"),
-        "machine.mlx: 0.30.1 is older than 0.32.4, the oldest for this guide; record with a newer MLX",
+        "machine.mlx: 0.30.1 is older than 0.32.4, the oldest that will do; record with a newer MLX",
     ),
     "an MLX of the future": (
         lambda: with_machine(mlx="9.0.0"),
-        "machine.mlx: 9.0.0 is newer than any MLX that this guide or this machine knows;"
+        "machine.mlx: 9.0.0 is newer than any MLX that this package or this machine knows;"
         " if it exists, check with it: install mlx==9.0.0 and run this again",
     ),
     "a date in the future": (
@@ -193,7 +193,7 @@ def test_the_command_prints_a_line_a_fault_and_fails(tmp_path: Path, capsys: pyt
     assert [line.partition(";")[0] for line in lines] == [
         "other.json: holds the record cpu-test-chip-mlx-0-32-4",
         "other.json: id: cpu-test-chip-mlx-0-32-4 doesn't fit its machine, which makes cpu-test-chip-mlx-0-1-0",
-        "other.json: machine.mlx: 0.1.0 is older than 0.32.4, the oldest for this guide",
+        "other.json: machine.mlx: 0.1.0 is older than 0.32.4, the oldest that will do",
         "other.json: gelu: there is no example 'mine'",
         "empty.json: Object missing required field `schema`",
         "gone.json: can't be read (No such file or directory)",

@@ -1,4 +1,4 @@
-"""Another project's gallery, recorded and built with this one's recorder and extension: two scripts, a short conf.py."""
+"""Another project's gallery, recorded and built with this one's recorder and extension: a few scripts, a short conf.py."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from compile_guide.records.schema import load
 
 PROJECT = ROOT / "tests" / "foreign_project"
 GUIDE = ROOT / "docs" / "use-in-your-project.md"
+MEASURING = ("fade", "gain", "limiter")
 
 
 def python(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_its_examples_are_recorded(project: Path) -> None:
     (file,) = (project / "docs" / "records").glob("*.json")
     made = load(file)
-    assert [(entry.example, entry.name) for entry in made.comparisons] == [("fade", "fade"), ("limiter", "limiter")]
+    assert [(entry.example, entry.name) for entry in made.comparisons] == [(name, name) for name in MEASURING]
     assert made.claims == ()
 
 
@@ -46,8 +47,7 @@ def test_its_record_can_be_checked_against_its_own_gallery(project: Path) -> Non
     done = python(project, "compile_guide", "check-record", str(file))
     faults = [line.partition(": ")[2] for line in done.stdout.splitlines()]
     assert faults == [
-        f"{name}: 2 processes are too few for an interval; record with the default --processes"
-        for name in ("fade", "limiter")
+        f"{name}: 2 processes are too few for an interval; record with the default --processes" for name in MEASURING
     ]
 
 
@@ -60,7 +60,9 @@ def test_its_site_is_built_without_a_warning(project: Path) -> None:
     index = (project / "build" / "html" / "index.html").read_text(encoding="utf-8")
     assert "not measured" not in index and "mlx" in index.lower()
     gallery = (project / "build" / "html" / "gallery" / "index.html").read_text(encoding="utf-8")
-    assert "A limiter" in gallery
+    assert "A limiter" in gallery and "A gain" in gallery and "A tour" in gallery
+    tour = (project / "build" / "html" / "gallery" / "tour.html").read_text(encoding="utf-8")
+    assert "Effects take samples" in tour and "Measured on" not in tour
 
 
 def test_the_command_that_its_pages_name_copies_an_example(project: Path) -> None:

@@ -208,6 +208,14 @@ def test_a_record_that_does_not_exist_ends_the_build_in_one_line(tmp_path: Path)
         build(tmp_path, compile_guide_record="none")
 
 
+@pytest.mark.parametrize("text", ["# T\n", "# T\n\n{claim}`one`\n"])
+def test_a_folder_of_claims_that_does_not_exist_ends_the_build_in_one_line(text: str, tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": text})
+    put_records(tmp_path)
+    with pytest.raises(ConfigError, match=r"^compile_guide_claims: there is no folder of claims \S+/docs/nothing$"):
+        build(tmp_path, compile_guide_claims="nothing")
+
+
 def test_a_broken_record_is_a_warning_and_the_others_are_shown(tmp_path: Path) -> None:
     write(tmp_path, {"docs/index.md": "# T\n\n{machine}`mlx`\n", "docs/records/aaa.json": '{"schema": 99}'})
     save(make_record(), tmp_path / "docs" / "records" / "wrong-name.json")

@@ -213,7 +213,7 @@ def test_an_unchanged_gallery_runs_no_example_again(tmp_path: Path) -> None:
 
 def test_examples_whose_build_was_killed_run_again(tmp_path: Path) -> None:
     count = tmp_path / "count"
-    code = f"\nfrom pathlib import Path\nwith Path({str(count)!r}).open('a') as f:\n    _ = f.write('x')\n"
+    code = f"\nimport compile_guide\nfrom pathlib import Path\nwith Path({str(count)!r}).open('a') as f:\n    _ = f.write('x')\n"
     put_gallery(tmp_path, example=PLAIN + code)
     rendered(tmp_path)
     (tmp_path / "docs" / "gallery" / NOTE).write_text("", encoding="utf-8")  # what a killed build leaves
@@ -264,7 +264,7 @@ def test_a_gallery_without_a_record_is_built_without_numbers_and_warned_of(tmp_p
 
 
 def test_a_gallery_without_a_record_fails_a_strict_build(tmp_path: Path) -> None:
-    put_gallery(tmp_path, example=PLAIN)
+    put_gallery(tmp_path, example=SCRIPT.replace(" :measured:`gelu.ratio`,", ""))
     (tmp_path / "docs" / "records" / "cpu-test-chip-mlx-0-32-4.json").write_text("{}", encoding="utf-8")
     done = in_a_process(tmp_path, "-W", "--keep-going")
     assert done.returncode == 1

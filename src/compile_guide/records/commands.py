@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compile_guide._files import write_atomically
-from compile_guide.examples import find_examples
+from compile_guide.examples import GALLERIES, scripts_of
 from compile_guide.formatting import format_percent
 from compile_guide.records.diff import Row, as_markdown, as_text, rows
 from compile_guide.records.export import FORMATS
@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
     two.set_defaults(command=export_record)
     three = commands.add_parser("check-record", help="check a record: its form, and whether it can be true")
     three.add_argument("file", type=Path, nargs="+", metavar="FILE", help="docs/records/ID.json")
-    three.add_argument("--gallery", type=Path, default=Path("gallery"), metavar="DIR", help="where the examples are")
+    three.add_argument("--gallery", **GALLERIES)
     three.set_defaults(command=check_records)
 
 
@@ -95,7 +95,7 @@ def export_record(options: argparse.Namespace) -> int:
 
 def check_records(options: argparse.Namespace) -> int:
     """Print a line for each fault of each file; return 1 if there is any."""
-    examples = {script.stem for script in find_examples(options.gallery)}
+    examples = {script.stem for script in scripts_of(options.gallery)}
     faults = 0
     for path in options.file:
         record, found = check_file(path, examples)

@@ -41,7 +41,7 @@ class RecordSet:
         if owners:
             return not owners & {entry.example for entry in self.shown.comparisons}
         notes = [folder / NOT_YET for folder in generated]
-        return any(note.exists() and name in note.read_text(encoding="utf-8").split() for note in notes)
+        return any(note.exists() and name.encode() in note.read_bytes().split() for note in notes)
 
 
 def read_folder(folder: Path, wanted: str = "") -> RecordSet:

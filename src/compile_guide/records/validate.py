@@ -49,7 +49,7 @@ def check_file(path: Path, examples: set[str], now: datetime | None = None) -> t
 
 
 def check(record: Record, examples: set[str], now: datetime) -> list[Finding]:
-    """Return the findings of a record that fits the schema; ``examples`` are the names of this guide's examples."""
+    """Return the findings of a record that fits the schema; ``examples`` are the names of the gallery's examples."""
     found = [*_identity(record), *_version(record.machine.mlx), *_date(record.created, now)]
     for entry in record.comparisons:
         found += [*_entry(entry, examples), *_identical(entry), *_bandwidth(entry, record.machine.copy_bandwidth)]
@@ -70,11 +70,11 @@ def _version(mlx: str) -> Iterator[Finding]:
     if not re.fullmatch(r"\d+\.\d+\.\d+", mlx):
         yield Finding("machine.mlx", f"{mlx} is no release of MLX", "record with a released MLX")
     elif release_numbers(mlx) < release_numbers(OLDEST_MLX):
-        wrong = f"{mlx} is older than {OLDEST_MLX}, the oldest for this guide"
+        wrong = f"{mlx} is older than {OLDEST_MLX}, the oldest that will do"
         yield Finding("machine.mlx", wrong, "record with a newer MLX")
     elif release_numbers(mlx) > max(map(release_numbers, (OLDEST_MLX, _installed()))):
         remedy = f"if it exists, check with it: install mlx=={mlx} and run this again"
-        yield Finding("machine.mlx", f"{mlx} is newer than any MLX that this guide or this machine knows", remedy)
+        yield Finding("machine.mlx", f"{mlx} is newer than any MLX that this package or this machine knows", remedy)
 
 
 def _installed() -> str:

@@ -18,8 +18,19 @@ from sphinx.errors import ConfigError
 from compile_guide import __version__
 from compile_guide.records.record_set import read_folder
 from compile_guide.records.schema import RecordError
-from compile_guide.sphinxext import claim_pages, comparisons, domain, machines, nodes, pages, record_files, roles
-from compile_guide.sphinxext.listings import ListingCollector
+from compile_guide.sphinxext import (
+    claim_pages,
+    comparisons,
+    domain,
+    gallery,
+    machines,
+    nodes,
+    pages,
+    record_files,
+    roles,
+)
+from compile_guide.sphinxext.listings import outdated_pages
+from compile_guide.sphinxext.scraper import RecordedResult, TextTable
 
 ROLES = {
     "measured": roles.Measured,
@@ -33,6 +44,8 @@ DIRECTIVES = {
     "measured-on": machines.MeasuredOn,
     "claims": claim_pages.Ledger,
     "record-files": record_files.RecordFiles,
+    "recorded-result": RecordedResult,
+    "text-table": TextTable,
 }
 SETTINGS = {
     "compile_guide_records": "records",  # folder of the records, below the sources
@@ -64,19 +77,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
     nodes.setup(app)
     app.add_domain(domain.Places)
     app.add_post_transform(domain.ResolveCitations)
-    app.add_env_collector(ListingCollector)
     for name, role in ROLES.items():
         app.add_role(name, role())
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.connect("config-inited", _choose_record)
+    app.connect("config-inited", roles.known_claims)  # to say at once that there is no such folder
+    app.connect("config-inited", gallery.setup)
+    app.connect("env-get-outdated", outdated_pages)
     app.connect("doctree-read", pages.complete_page, priority=400)  # before Sphinx collects titles and images
     app.connect("env-updated", _updated)
     app.connect("build-finished", record_files.publish)
-    if "sphinx_gallery.gen_gallery" in app.extensions:
-        from compile_guide.sphinxext import gallery, scraper
-
-        app.add_directive("recorded-result", scraper.RecordedResult)
-        app.add_directive("text-table", scraper.TextTable)
-        gallery.setup(app)
-    return {"version": __version__, "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": __version__, "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}

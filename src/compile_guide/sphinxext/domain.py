@@ -12,6 +12,9 @@ from sphinx.domains import Domain, ObjType
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
+from sphinx.util.osutil import relative_uri
+
+from compile_guide.sphinxext.nodes import page_link
 
 NAME = "compile_guide"
 KINDS = ("claim", "machine", "error")
@@ -85,7 +88,10 @@ class Places(Domain):
         contnode: nodes.Element,
     ) -> nodes.reference | None:
         """Return the link, or its text where no page has the place: None would be a warning in a strict build."""
-        if page := self.places.get(target):
+        if typ == "file" and has_files(builder):
+            return nodes.reference("", "", contnode, refuri=relative_uri(builder.get_target_uri(fromdocname), target))
+        page = self.places.get(target)
+        if page and builder.format != "man":  # it would print the anchor
             return make_refnode(builder, fromdocname, page, target, contnode)
         return contnode  # type: ignore[return-value]  # Sphinx puts any node in the place of the reference
 
@@ -125,10 +131,18 @@ def places(env: BuildEnvironment) -> Places:
     return found
 
 
-def place_link(anchor: str, content: nodes.Node) -> pending_xref:
-    """Return a link to a place, ``claim-ID`` for instance; without such a place its content stands alone."""
-    facts = {"refdomain": NAME, "reftype": "place", "reftarget": anchor, "refexplicit": True, "refwarn": False}
+def place_link(anchor: str, content: nodes.Node, kind: str = "place") -> pending_xref:
+    """Return a link to a place, ``claim-ID`` for instance; without such a place its content stands alone.
+
+    Of the kind ``file`` it leads to a file of the output folder, where pages can have such files beside them.
+    """
+    facts = {"refdomain": NAME, "reftype": kind, "reftarget": anchor, "refexplicit": True, "refwarn": False}
     return pending_xref("", content, **facts)
+
+
+def has_files(builder: Builder) -> bool:
+    """Whether pages can have files beside them: those of HTML, but for an e-book."""
+    return bool(getattr(builder, "download_support", False))
 
 
 class ResolveCitations(SphinxPostTransform):
@@ -137,7 +151,7 @@ class ResolveCitations(SphinxPostTransform):
     default_priority = 6
 
     def run(self, **kwargs: Any) -> None:
-        """Resolve the lists of this page."""
+        """Resolve the lists of this page; Sphinx itself then resolves the links."""
         for listed in list(self.document.findall(citations)):
             listed.replace_self(self._links(places(self.env).cited_by(listed["claim"])))
 
@@ -146,10 +160,5 @@ class ResolveCitations(SphinxPostTransform):
             return nodes.Text("no page yet")
         links: list[nodes.Node] = []
         for page in pages:
-            links += [nodes.Text(", "), self._link(page)]
+            links += [nodes.Text(", "), page_link(f"/{page}", nodes.Text(self.env.titles[page].astext()))]
         return nodes.inline("", "", *links[1:])
-
-    def _link(self, page: str) -> nodes.reference:
-        title = nodes.Text(self.env.titles[page].astext())
-        target = self.env._app.builder.get_relative_uri(self.env.docname, page)
-        return nodes.reference("", "", title, refuri=target, internal=True)

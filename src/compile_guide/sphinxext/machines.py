@@ -39,7 +39,7 @@ class Machines(RecordsDirective):
         "Record": "id", "Processor": "chip", "Cores": "cores", "GPU": "gpu", "GPU cores": "gpu_cores", "Architecture": "arch",
         "System": "os", "Python": "python", "C++ compiler": "compiler", "Power": "power", "Low-power mode": "low_power",
         "Processes a comparison": "processes", "Time a comparison": "budget", "Comparisons": "comparisons",
-        "Claims": "claims", "Version of this guide": "guide",
+        "Claims": "claims", "Version of compile_guide": "guide",
     }  # fmt: skip
 
     def run(self) -> list[nodes.Node]:

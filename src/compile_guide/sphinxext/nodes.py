@@ -1,27 +1,34 @@
-"""Building blocks of pages: tables of plain text, folded parts, drawings, text that differs from machine to machine."""
+"""Building blocks of pages: tables of plain text, folded parts, text that differs from machine to machine.
+
+Each node is a kind of one that docutils knows, so a format other than HTML shows it as that.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 Cell = str | nodes.Node
+MOST_LETTERS = 30
 
 # docutils names its nodes in lower case, and so do we.
 
 
-class details(nodes.General, nodes.Element):
+class details(nodes.container):
     """A part that the reader unfolds; its first child is the :class:`summary`."""
 
 
-class summary(nodes.General, nodes.TextElement):
+class summary(nodes.paragraph):
     """The line of a folded part that is always seen."""
 
 
@@ -29,8 +36,21 @@ class on_machines(nodes.inline):
     """Text of this site's record; ``others`` says what stands in its place for each other record, by id."""
 
 
-class drawing(nodes.General, nodes.Element):
-    """An SVG element in ``svg``; formats without pictures get its ``description``."""
+class SuitOtherFormats(SphinxPostTransform):
+    """Puts words in cells into paragraphs, and dissolves our containers: formats that aren't HTML run words together else."""
+
+    default_priority = 800
+    formats = ("latex", "man", "texinfo", "text")
+
+    def run(self, **kwargs: Any) -> None:
+        """Change what is ours, by its classes."""
+        for entry in self.document.findall(nodes.entry):
+            if entry["classes"] in (["number"], ["words"]) and isinstance(entry[0], nodes.Text | nodes.Inline):
+                entry[:] = [nodes.paragraph("", "", *entry.children)]
+        for box in list(self.document.findall(nodes.container)):
+            if isinstance(box, details) or any(name.startswith(("guide-", "claim-")) for name in box["classes"]):
+                place = [nodes.target("", "", ids=box["ids"])] if box["ids"] else []
+                box.replace_self([*place, *box.children])
 
 
 def warn(message: str, subtype: str, location: Any = None) -> None:
@@ -71,7 +91,9 @@ def table(
     """
     rows = list(rows)
     classes = ["number" if name in numbers else "words" for name in header] or ["words"] * len(rows[0])
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in classes), cols=len(classes))
+    columns = zip(*([header] if header else []), *rows, strict=True)
+    widths = (max(map(_width, column)) for column in columns)
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in widths), cols=len(classes))
     if header:
         group += nodes.thead("", _row(header, classes))
     group += nodes.tbody("", *(_row(row, classes) for row in rows))
@@ -80,6 +102,12 @@ def table(
         made += nodes.title(caption, caption)
     made += group
     return made
+
+
+def _width(cell: Cell) -> int:
+    """Return the letters of a cell's longest line, which plain text and Texinfo make a column for."""
+    words = cell if isinstance(cell, str) else cell.astext()
+    return min(MOST_LETTERS, max(map(len, words.splitlines()), default=1))
 
 
 def _row(cells: Sequence[Cell], classes: Sequence[str]) -> nodes.row:
@@ -135,24 +163,16 @@ def _close_span(translator: Any, node: nodes.Element) -> None:
     translator.body.append("</span>")
 
 
-def _draw(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(node["svg"])
-
-
-def _describe(translator: Any, node: nodes.Element) -> None:
-    if hasattr(translator, "add_text"):
-        translator.add_text(node["description"])
-
-
-def _pass(translator: Any, node: nodes.Element) -> None:
-    """Other formats show the content unfolded."""
+def _offer_styles(app: Sphinx, config: Config) -> None:
+    """Put our styles before the project's own files: one of the same name then stands instead of ours."""
+    config.html_static_path = [str(Path(__file__).parent / "static"), *config.html_static_path]
 
 
 def setup(app: Sphinx) -> None:
-    """Register the nodes."""
-    seen: dict[str, Any] = dict.fromkeys(("text", "latex", "man", "texinfo"), (_pass, _pass))
-    app.add_node(details, html=(_open_details, _close_details), **seen)
-    app.add_node(summary, html=(_open_summary, _close_summary), **seen)
-    app.add_node(on_machines, html=(_open_span, _close_span), **seen)
-    described: dict[str, Any] = dict.fromkeys(seen, (_describe, _pass))
-    app.add_node(drawing, html=(_draw, _pass), **described)
+    """Register the nodes, and the styles of what we put on pages."""
+    app.add_node(details, html=(_open_details, _close_details))
+    app.add_node(summary, html=(_open_summary, _close_summary))
+    app.add_node(on_machines, html=(_open_span, _close_span))
+    app.connect("config-inited", _offer_styles)
+    app.add_css_file("compile-guide.css")
+    app.add_post_transform(SuitOtherFormats)

@@ -9,10 +9,11 @@ from typing import TypeVar
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from compile_guide.examples import measures
 from compile_guide.sphinxext.comparisons import side_by_side
 from compile_guide.sphinxext.machines import measured_on
 from compile_guide.sphinxext.nodes import literal_block, paragraph
-from compile_guide.sphinxext.roles import generated, noted_records
+from compile_guide.sphinxext.roles import as_list, noted_records
 
 Kind = TypeVar("Kind", bound=nodes.Element)
 RESULT = "recorded-result"
@@ -24,9 +25,10 @@ MARKED = ("measured", "guide-comparisons", "guide-switch")
 def complete_page(app: Sphinx, doctree: nodes.document) -> None:
     """Complete a page that was just read (``doctree-read``), before Sphinx collects its images and titles."""
     put_behind_output(doctree)
-    footer = next(having(doctree, nodes.container, "sphx-glr-footer-example"), None)
-    if footer is not None and _is_example(app):
-        add_every_machine(app, doctree, footer)
+    footer, script = next(having(doctree, nodes.container, "sphx-glr-footer-example"), None), script_of(app)
+    if footer is not None and script is not None:
+        if measures(script):
+            add_recorded(app, doctree, footer, script.stem)
         add_copy_command(app, footer)
     if next(having(doctree, nodes.Element, *MARKED), None) is not None:
         add_measured_on(app, doctree)
@@ -41,17 +43,27 @@ def put_behind_output(doctree: nodes.document) -> None:
             shown.parent[place : place + 2] = [printed, shown]
 
 
-def _is_example(app: Sphinx) -> bool:
+def galleries(app: Sphinx) -> list[tuple[Path, Path]]:
+    """Return the galleries of sphinx-gallery: the folder of each one's scripts, and that of its pages."""
+    conf = getattr(app.config, "sphinx_gallery_conf", {})
+    pairs = zip(as_list(conf.get("examples_dirs", [])), as_list(conf.get("gallery_dirs", [])), strict=False)
+    return [(Path(app.srcdir, scripts), Path(app.srcdir, made)) for scripts, made in pairs]
+
+
+def script_of(app: Sphinx) -> Path | None:
+    """Return the script that the page being read was made from; None for another page."""
     page = Path(app.srcdir, app.env.docname)
-    return any(page.is_relative_to(folder) for folder in generated(app.env, app.config))
+    inside = [(scripts, page.relative_to(made)) for scripts, made in galleries(app) if page.is_relative_to(made)]
+    return next((file for scripts, name in inside if (file := scripts / f"{name}.py").is_file()), None)
 
 
-def add_every_machine(app: Sphinx, doctree: nodes.document, footer: nodes.container) -> None:
-    """Put a section before the footer: each comparison of this example on all machines that have measured it."""
-    records, example = noted_records(app.env, app.config), Path(app.env.docname).name
+def add_recorded(app: Sphinx, doctree: nodes.document, footer: nodes.container, example: str) -> None:
+    """Name the machine on an example's page if it was recorded, and put a section with all machines before the footer."""
+    records = noted_records(app.env, app.config)
     names = [entry.name for entry in records.shown.by_example.get(example, ())] if records.shown else []
-    folds = [fold for name in names if (fold := side_by_side(name, records))]
-    if folds:
+    if names:
+        add_measured_on(app, doctree)
+    if folds := [fold for name in names if (fold := side_by_side(name, records))]:
         title = "On every machine"
         words = "Each row is a machine of its own: compare within a row, not down a column."
         section = nodes.section("", nodes.title(title, title), paragraph(words), *folds, ids=["on-every-machine"])

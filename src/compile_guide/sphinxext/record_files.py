@@ -13,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from compile_guide._files import write_atomically
 from compile_guide.records.schema import json_schema
+from compile_guide.sphinxext.domain import has_files, place_link
 from compile_guide.sphinxext.nodes import warn
 from compile_guide.sphinxext.roles import noted_records, record_set
 
@@ -27,15 +28,14 @@ class RecordFiles(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the list."""
         self.env.metadata[self.env.docname]["compile_guide_publish"] = "records"
-        up = "../" * self.env.docname.count("/")
         names = [f"{record.id}.json" for record in noted_records(self.env, self.config).records] + ["schema.json"]
-        links = [nodes.reference("", "", nodes.literal(name, name), refuri=f"{up}{FOLDER}/{name}") for name in names]
+        links = [place_link(f"{FOLDER}/{name}", nodes.literal(name, name), "file") for name in names]
         return [nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph("", "", link)) for link in links))]
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:
     """Write the records and their schema, if a page links to them; delete those of ours that are no records any more."""
-    if error is None and app.builder.format == "html":
+    if error is None and has_files(app.builder):
         wanted = any("compile_guide_publish" in noted for noted in app.env.metadata.values())
         write_ours(app, _files(app) if wanted else {}, WROTE)
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, UNMEASURED
-from compile_guide.ledger.claims import Claim, load_claims
+from compile_guide.ledger.claims import Claim, LedgerError, load_claims
 from compile_guide.records.record_set import RecordSet, read_folder
 from compile_guide.records.schema import Record
 from compile_guide.sphinxext.domain import place_link, places
@@ -68,13 +70,43 @@ def measured(name: str, say: Callable[[Comparison], str]) -> Callable[[Record], 
     return of
 
 
-def known_claims(env: BuildEnvironment, config: Config) -> dict[str, Claim]:
-    """Return the claims of the folder that ``compile_guide_claims`` names, by id; none without that setting."""
+def known_claims(env: BuildEnvironment | Sphinx, config: Config) -> dict[str, Claim]:
+    """Return the claims of the folder that ``compile_guide_claims`` names, by id; none without that setting.
+
+    Raises:
+        ConfigError: it names no folder of claims.
+    """
     folder = config.compile_guide_claims
-    return _claims_of(Path(env.srcdir) / folder) if folder else {}
+    try:
+        return _claims_of(Path(env.srcdir) / folder) if folder else {}
+    except LedgerError as error:
+        raise ConfigError(f"compile_guide_claims: {error}") from error
 
 
 _claims_of = functools.cache(load_claims)  # pages cite hundreds
+
+
+def claim_words(claim: Claim, shown: Record | None, *, quotes: bool) -> tuple[str, str]:
+    """Return a verdict's word for the style sheet, and its text.
+
+    With ``quotes`` a claim that doesn't hold is quoted behind its mark: the sentence around it may well say the
+    opposite, and a bare "does not hold" would seem to refute that sentence.
+    """
+    word, mark = verdict(verdict_of(shown, claim.id))
+    return word, f"{mark[0]} “{claim.statement}”" if word == "fails" and quotes else mark
+
+
+def said(app: Sphinx, role: str, content: str) -> str | None:
+    """Return what a role of ours says on its page, as text alone; None for another role."""
+    shown = record_set(app.env, app.config).shown
+    if role == "measured":
+        name, _, field = content.partition(".")
+        of = measured(name, MEASURED.get(field, MEASURED["ratio"]))
+        return (of(shown) if shown else None) or UNMEASURED
+    if role == "machine":
+        return MACHINE[content](shown) if shown and content in MACHINE else UNMEASURED
+    claim = known_claims(app, app.config).get(content) if role in ("claim", "verdict") else None
+    return claim_words(claim, shown, quotes=role == "claim")[1] if claim else None
 
 
 class _RecordRole(SphinxRole):
@@ -123,11 +155,7 @@ class MachineFact(_RecordRole):
 
 
 class ClaimMark(_RecordRole):
-    """``{claim}`ID```: the claim's verdict on this machine, linked to its entry in the ledger.
-
-    A claim that doesn't hold is quoted behind its mark: the sentence around it may well say the opposite, and
-    a bare "does not hold" would seem to refute that sentence.
-    """
+    """``{claim}`ID```: the claim's verdict on this machine, linked to its entry in the ledger (see :func:`claim_words`)."""
 
     quotes = True
 
@@ -140,11 +168,9 @@ class ClaimMark(_RecordRole):
             return [text(f"no claim {id}", "claim", "missing")], []
         places(self.env).note_citation(id)
         self.env.note_dependency(inspect.getsourcefile(claim.check) or "")
-        word, mark = verdict(verdict_of(self.records().shown, id))
-        made = text(mark, "claim", f"claim-{word}")
-        if word == "fails" and self.quotes:
-            made = text(f"{mark[0]} “{claim.statement}”", "claim", f"claim-{word}", "claim-quote")
-        return [place_link(f"claim-{id}", made)], []
+        word, mark = claim_words(claim, self.records().shown, quotes=self.quotes)
+        quote = ["claim-quote"] if word == "fails" and self.quotes else []
+        return [place_link(f"claim-{id}", text(mark, "claim", f"claim-{word}", *quote))], []
 
 
 class VerdictMark(ClaimMark):

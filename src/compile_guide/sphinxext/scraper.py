@@ -6,7 +6,10 @@ page shows each machine's numbers. Another table of ours becomes ``text-table``.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from compile_guide.sphinxext.machine_tabs import tabs
 from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import paragraph, table
 from compile_guide.sphinxext.pages import RESULT
-from compile_guide.sphinxext.roles import generated
+from compile_guide.sphinxext.roles import as_list, generated
 from compile_guide.tracing import Watched
 
 LAST = "___"
@@ -33,12 +36,26 @@ LAST = "___"
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Return the directive for what the block ended in, if that is ours; sphinx-gallery then captures nothing of it."""
-    note_unmeasured(Path(gallery_conf["src_dir"]), block_vars["target_file"])
+    note_unmeasured(gallery_conf, Path(block_vars["target_file"]))
     names = block_vars.get("example_globals") or block_vars["fake_main"].__dict__
-    shown = _directive(names.get(LAST))
-    if shown:
-        names[LAST] = None
+    shown = _directive(value := names.get(LAST))
+    if not shown or not _is_shown(value, block.content, block_vars["file_conf"], gallery_conf):
+        return ""
+    names[LAST] = None
     return shown
+
+
+def _is_shown(value: Any, code: str, file_conf: dict[str, Any], gallery_conf: dict[str, Any]) -> bool:
+    """Return whether a block ends in this value, and by the author's settings sphinx-gallery would show its HTML."""
+    from sphinx_gallery.py_source_parser import extract_file_config
+
+    for_file = file_conf.get("capture_repr", gallery_conf["capture_repr"])
+    wanted = extract_file_config(code).get("capture_repr_block", for_file)
+    if ignored := gallery_conf["ignore_repr_types"]:
+        wanted = () if re.search(ignored, str(type(value))) else wanted
+    with contextlib.suppress(SyntaxError, IndexError):  # a block that failed is scraped too, and one of comments alone
+        return tuple(wanted)[:1] == ("_repr_html_",) and isinstance(ast.parse(code).body[-1], ast.Expr)
+    return False
 
 
 def _directive(value: Any) -> str:
@@ -59,12 +76,14 @@ def _text_table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str
     return f"\n.. text-table::\n\n   {text}\n\n"
 
 
-def note_unmeasured(source: Path, target: Any) -> None:
+def note_unmeasured(gallery_conf: dict[str, Any], target: Path) -> None:
     """Add the names that the example asked for in vain, so that pages which cite them know them for real ones."""
     if timing.ASKED:
-        file = source / Path(target).relative_to(source).parts[0] / NOT_YET
-        known = set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
-        file.write_text("\n".join(sorted(known | timing.ASKED)), encoding="utf-8")
+        made = [Path(gallery_conf["src_dir"], folder) for folder in as_list(gallery_conf["gallery_dirs"])]
+        file = next(folder for folder in made if target.is_relative_to(folder)) / NOT_YET
+        known = set(file.read_text(encoding="utf-8", errors="replace").split()) if file.exists() else set()
+        with file.open("a", encoding="utf-8") as notes:  # sphinx-gallery's workers may add theirs at the same time
+            notes.write("".join(f"\n{name}" for name in sorted(timing.ASKED - known)))
         timing.ASKED.clear()
 
 
