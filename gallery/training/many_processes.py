@@ -7,7 +7,7 @@ before each update. You will compile such a step with the messages inside it, st
 one process does, and measure what compiling gains. And you will see what passes on one process and fails on two.
 """
 
-# sphinx_gallery_tags = ["training", "processes", "gradients", "traces"]
+# sphinx_gallery_tags = ["training", "gradients", "traces"]
 import contextlib
 import hashlib
 import json

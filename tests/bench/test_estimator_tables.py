@@ -197,6 +197,6 @@ def test_new_measurements_stand_in_a_table_of_their_own_with_the_error_of_counti
     site = build_page(tmp_path, "{bench-validation}")
     assert site.warnings == []
     page = site.text()
-    assert unbroken("3 of 5: 60 % ± 17 %") in page
+    assert "3 of 5: 60 % ± 17 %" in page
     assert "quiet, 0.5" in page and "disturbed, 0.5" in page
     assert "new measurements" in page and "5 estimates of each kind, 0.5 s each" in page

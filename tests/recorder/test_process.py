@@ -110,6 +110,7 @@ def test_the_last_line_is_told_without_what_stands_before_an_error() -> None:
 GUARDED = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background lets its commands ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so does nohup with this one
 from compile_guide._process import private_folder, run
 with private_folder() as folder:
     print(folder, flush=True)
