@@ -24,7 +24,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_flatten
 
 from compile_guide.timing import compare, table
 from compile_guide.tracing import watch
@@ -43,6 +43,7 @@ Step = Callable[[mx.array, mx.array], mx.array]
 
 def make_model() -> nn.Module:
     """Return a network with the same parameters in each process."""
+    mx.random.seed(0)
     model = nn.Sequential(
         nn.Linear(FEATURES, 128),
         nn.ReLU(),
@@ -50,13 +51,6 @@ def make_model() -> nn.Module:
         nn.ReLU(),
         nn.Linear(128, 1),
     )
-    named = tree_flatten(model.parameters())
-    keys = mx.random.split(mx.random.key(0), len(named))
-    drawn = [
-        (name, mx.random.normal(old.shape, scale=0.1, key=key))
-        for (name, old), key in zip(named, keys, strict=True)
-    ]
-    model.update(tree_unflatten(drawn))
     mx.eval(model.state)
     return model
 
@@ -221,35 +215,28 @@ launcher = shutil.which(
 )
 
 
+def environment(role: str) -> dict[str, str]:
+    """Return the variables of another process: its role, and where modules are."""
+    modules = os.pathsep.join(filter(None, sys.path))
+    return {**os.environ, "MANY_PROCESSES": role, "PYTHONPATH": modules}
+
+
+SELF = [sys.executable, str(Path(__file__).resolve())]
+
+
 def launch(processes: int) -> dict[str, Any] | None:
     """Return the first process's report; None where they can't be started."""
     if launcher is None:
         return None
-    options = [
-        "-n",
-        str(processes),
-        "--backend",
-        "ring",
-        "--starting-port",
-        str(free_port(processes)),
-    ]
-    # the launcher passes no variable on that isn't named
-    options += [
-        "--env",
-        "MANY_PROCESSES=train",
-        "--env",
-        f"PYTHONPATH={os.pathsep.join(filter(None, sys.path))}",
-    ]
-    command = [
-        sys.executable,
-        launcher,
-        *options,
-        "--",
-        sys.executable,
-        str(Path(__file__).resolve()),
-    ]
+    ports = f"--starting-port={free_port(processes)}"
+    command = [sys.executable, launcher, f"-n{processes}", "--backend=ring", ports]
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False
+        [*command, "--", *SELF],
+        env=environment("train"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
     if ended.returncode or not lines:
@@ -312,24 +299,18 @@ def second_process() -> Iterator[None]:
             json.dumps([[f"127.0.0.1:{port}"], [f"127.0.0.1:{port + 1}"]]),
             encoding="utf-8",
         )
-        env = {
-            "MLX_HOSTFILE": str(hosts),
-            "MANY_PROCESSES": "follow",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        with subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve())],
-            env={**os.environ, **env, "MLX_RANK": "1"},
-        ) as other:
-            os.environ |= {"MLX_HOSTFILE": str(hosts), "MLX_RANK": "0"}
+        os.environ |= {"MLX_HOSTFILE": str(hosts), "MLX_RANK": "0"}
+        env = environment("follow") | {"MLX_RANK": "1"}
+        with subprocess.Popen(SELF, env=env) as other:
             try:
                 mx.distributed.init(strict=True, backend="ring")
                 yield
                 tell(STOP)
+            except BaseException:
+                other.kill()  # it would wait for ever
+                raise
             finally:
                 del os.environ["MLX_HOSTFILE"], os.environ["MLX_RANK"]
-                if sys.exc_info()[0] is not None:
-                    other.kill()
 
 
 with second_process():
