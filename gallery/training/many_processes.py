@@ -266,7 +266,7 @@ if two is not None:
 # The loss that a process prints is that of its own rows, so it differs; the weights don't. Each process traces the step once.
 #
 # On one process the collective operations vanish from the graph, and what fails on two processes passes: a shapeless
-# function (:claim:`collective-shapeless`) and an exported one. So try a program on two processes before you rent eight.
+# function (:claim:`collective-shapeless`) and an exported one (:claim:`collective-exports`). So try a program on two processes before you rent eight.
 #
 # Measured
 # --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import random
 import statistics
@@ -26,7 +27,7 @@ from benchmarks.processes import Result, estimating_processes
 from benchmarks.results import Bench, Reference, Series, difference, load, merge, save
 from benchmarks.rounds import REFERENCE_S, Part, begin, run
 from benchmarks.workloads import WORKLOADS, make, sides
-from compile_guide.comparison import Comparison, Run, median_interval
+from compile_guide.comparison import GUARD, SPREAD, Comparison, Run, median_interval
 
 
 def one_kind(bench: Bench, estimator: str) -> Answers:
@@ -414,7 +415,7 @@ def test_a_committed_file_holds_thirty_references_of_each_kind_or_says_why_not_a
 
 
 def test_the_intervals_of_the_present_version_were_measured_in_thirty_rounds_of_each_condition() -> None:
-    benches = [load(file) for file in sorted((ROOT / "docs" / "bench" / "validation").glob("*.json"))]
+    benches = [load(file) for file in VALIDATION]
     assert {bench.method for bench in benches} == {METHOD}
     counts = {
         (condition, workload): sum(bench.count(condition, workload, OURS[0], 2.0) for bench in benches)
@@ -422,6 +423,50 @@ def test_the_intervals_of_the_present_version_were_measured_in_thirty_rounds_of_
         for workload in WORKLOADS
     }
     assert min(counts.values()) >= 30
+
+
+VALIDATION = sorted((ROOT / "docs" / "bench" / "validation").glob("*.json"))
+
+
+def ranges(file: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """For each condition, of each estimate of two seconds: its ratio to the reference, and how far its plain range goes."""
+    bench, found = load(file), dict[str, list[tuple[float, float, float]]]()
+    for one in bench.series:
+        if (one.estimator, one.seconds) == (OURS[0], 2.0) and len(one.ratios) > 1:
+            truth = statistics.median(bench.reference(one.condition, one.workload, one.sitting).ratios)
+            for ratio, low, high in zip(one.ratios, one.lows, one.highs, strict=True):
+                assert low is not None and high is not None
+                ends = (ratio / low - 1, high / ratio - 1)
+                if bench.method >= INTERVALS_SINCE:  # back to the range
+                    ends = tuple(math.sqrt(max(0.0, end**2 - GUARD**2)) / SPREAD for end in ends)
+                found.setdefault(one.condition, []).append((ratio / truth, *ends))
+    return found
+
+
+def score(cell: list[tuple[float, float, float]], spread: float, guard: float) -> tuple[float, float]:
+    """The share of intervals that hold the reference with other constants, and how much wider than the range they are."""
+    held, wider = 0, []
+    for ratio, below, above in cell:
+        low, high = 1 / (1 + math.hypot(spread * below, guard)), 1 + math.hypot(spread * above, guard)
+        held += low * ratio <= 1 <= high * ratio
+        wider.append((high - low) / (1 + above - 1 / (1 + below)))
+    return held / len(cell), statistics.median(wider)
+
+
+def test_the_new_measurements_say_nine_of_ten_as_the_pages_do() -> None:
+    cells = [cell for file in VALIDATION for cell in ranges(file).values()]
+    held = sum(score(cell, SPREAD, GUARD)[0] * len(cell) for cell in cells)
+    assert round(held / sum(map(len, cells)), 1) == 0.9
+
+
+def test_no_constants_reach_the_goal_in_each_case_with_intervals_a_quarter_wider() -> None:
+    whole = [file for file in FILES if load(file).method >= 3 and len(load(file).workloads()) == len(WORKLOADS)]
+    cells = [cell for file in [*whole, *VALIDATION] for cell in ranges(file).values()]
+    assert len(cells) == 10
+    for spread in (1.0, 1.05, 1.1, 1.15, 1.2, 1.25):
+        for guard in (0.0, 0.0125, 0.02, 0.025, 0.03, 0.04, 0.05):
+            scores = [score(cell, spread, guard) for cell in cells]
+            assert min(held for held, _ in scores) < 0.95 or max(wider for _, wider in scores) > 1.25
 
 
 def test_cores_tell_processors_apart_and_a_single_function_is_named() -> None:
