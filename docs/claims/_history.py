@@ -1,7 +1,8 @@
 """What the checks see on one MLX release after the other, and the JSON file that keeps it (``docs/history.json``).
 
-``python -m claims._history [ID ...] [--releases A,B] [--out FILE]`` asks every release that pip finds, each in an
-environment of its own; ``nox -s history`` does that.
+``python -m claims._history [ID ...] [--releases A,B] [--jobs N] [--out FILE]`` asks every release that pip finds, each in
+an environment of its own; ``nox -s history`` does that. Without an index, pip takes wheels from a folder where its
+environment variables say so: ``PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER``.
 
 The file holds one line a release, so that two versions of it can be compared::
 
@@ -19,9 +20,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,12 +143,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--claims", type=Path, default=CLAIMS, metavar="DIR", help="where the claims are (default: %(default)s)"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="releases side by side, two checks each (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=FILE, metavar="FILE", help="the file (default: %(default)s)")
     return ask_releases(parser.parse_args(arguments))
 
 
 def ask_releases(options: argparse.Namespace) -> int:
-    """Run the checks on one release after the other and save after each; return 1 if not one could be run."""
+    """Run the checks on each release and save after each; return 1 if not one could be run."""
     claims, here = choose(options.claims, options.ids), f"{sys.platform}-{platform.machine()}"
     past = load(options.out) if options.out.exists() else History(here, ())
     if past.platform != here:
@@ -153,16 +159,23 @@ def ask_releases(options: argparse.Namespace) -> int:
     others = {claim.id for claim in choose(options.claims, [])} - {claim.id for claim in claims}
     at_hand = pythons()
     named = options.releases.split(",") if options.releases else []
-    for release, python in (dict.fromkeys(named, next(iter(at_hand))) or find_releases(at_hand)).items():
+    releases = dict.fromkeys(named, next(iter(at_hand))) or find_releases(at_hand)
+
+    def ask(release: str, python: str) -> Version:
         with private_folder() as temp:
-            version = run_version(release, at_hand[python], claims, options.claims, temp)
-        past = merge(past, version, keep=others)
-        save(past, options.out)
-        print(f"{release}: {version.status}, {len(version.verdicts)} verdicts", flush=True)
+            return run_version(release, at_hand[python], claims, options.claims, temp)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for asked in as_completed([pool.submit(ask, *one) for one in releases.items()]):
+            version = asked.result()
+            past = merge(past, version, keep=others)
+            save(past, options.out)
+            print(f"{version.mlx}: {version.status}, {len(version.verdicts)} verdicts", flush=True)
     return 0 if any(version.status == "ok" for version in past.versions) else 1
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an interrupt would wait for the releases being asked
     try:
         sys.exit(main(sys.argv[1:]))
     except CompileGuideError as error:

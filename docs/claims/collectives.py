@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from compile_guide.ledger.claims import Seen, claim
 
-from ._observing import arrow, compiled_graph, graph, optional, outcome, raised
+from ._observing import arrow, compiled_graph, graph, near, optional, outcome, raised
 from ._sources import GUIDE
 from ._two_processes import on_two
 
@@ -165,6 +166,117 @@ def _(mx: Any) -> Seen:
         return seen if isinstance(seen, Seen) else Seen(None, "no nn.average_gradients in this version")
     same, mixed = seen[0]
     return Seen(same == mixed == 1, f"messages for four arrays: of one dtype {same}, one of another dtype {mixed}")
+
+
+def equal_sums(mx: Any, rank: int) -> list[int]:
+    """Return how many messages a compiled function makes of two equal sums, and how many exponentials of two equal ones."""
+
+    def fun(x: Any) -> Any:
+        return mx.distributed.all_sum(x) * mx.distributed.all_sum(x) + mx.sum(mx.exp(x)) * mx.sum(mx.exp(x))
+
+    names = compiled_graph(mx, fun, mx.array([float(rank)]))
+    return [sum(part in name for name in names) for part in ("AllReduce", "Exp")]
+
+
+@claim(
+    "collectives-merged",
+    "mx.compile merges two equal collectives into one message, as it merges other work that is done twice.",
+    source=EXPECTED,
+    answer="No: each one in the code is a message of its own; sum once and use the result twice.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, equal_sums)
+    if isinstance(seen, Seen):
+        return seen
+    sums, exponentials = seen[0]
+    return Seen(
+        sums == 1,
+        f"in the compiled graph: messages for two equal sums: {sums}; kernels for two equal exponentials: {exponentials}",
+    )
+
+
+def unused_sum(mx: Any, rank: int) -> list[str]:
+    """Return the graph of a plain and of a compiled function that doesn't return the sum that it asks for."""
+
+    def fun(x: Any) -> Any:
+        mx.distributed.all_sum(x * 5)
+        return x + 1
+
+    x = mx.array([float(rank)])
+    mx.eval(x)
+    return [arrow(graph(mx, fun(x))), arrow(compiled_graph(mx, fun, x))]
+
+
+@claim(
+    "collective-unused",
+    "A compiled function sends every collective in it, whether it returns the result or not.",
+    source=EXPECTED,
+    answer="No: what isn't needed for the returned arrays isn't sent, compiled or plain. A process that needs the result "
+    "while another doesn't waits for it.",
+)
+def _(mx: Any) -> Seen:
+    seen = on_two(mx, unused_sum)
+    if isinstance(seen, Seen):
+        return seen
+    plain, compiled = seen[0]
+    return Seen("AllReduce" in compiled, f"graph of the plain function: {plain}; of the compiled one: {compiled}")
+
+
+def trained_weights(mx: Any, average: Callable[[Any], Any], *, compiled: bool) -> list[Any]:
+    """Return six weights of one size after three steps."""
+    nn, optim = optional("mlx.nn"), optional("mlx.optimizers")
+    mx.random.seed(0)
+    model = nn.Sequential(*[part for _ in range(6) for part in (nn.Linear(8, 8, bias=False), nn.Tanh())])
+    optimizer = optim.AdamW(learning_rate=0.01)
+    optimizer.init(model.trainable_parameters())
+    state, x = [model.state, optimizer.state], mx.random.normal((4, 8), key=mx.random.key(1))
+    mx.eval(state, x)
+    loss_and_grad = nn.value_and_grad(model, lambda x: mx.mean((model(x) - 1) ** 2))
+
+    def step(x: Any) -> Any:
+        loss, gradients = loss_and_grad(x)
+        optimizer.update(model, average(gradients))
+        return loss
+
+    step = mx.compile(step, inputs=state, outputs=state) if compiled else step
+    for _ in range(3):
+        mx.eval(step(x), state)
+    return [layer.weight for layer in model.layers[::2]]
+
+
+def mixed_pair(mx: Any, rank: int) -> list[bool]:
+    """Return whether averaged gradients train right: compiled on both processes, then plain on the second alone.
+
+    Both have the same data, so one process without messages tells what is right. All messages have one size: another
+    process's wrong one is added instead of waited for.
+    """
+    nn = optional("mlx.nn")
+    right = trained_weights(mx, lambda gradients: gradients, compiled=False)
+    pairs = [
+        zip(trained_weights(mx, lambda one: nn.average_gradients(one, None, 0), compiled=compiled), right, strict=True)
+        for compiled in (True, rank == 0)
+    ]
+    return [all(near(mx, weight, wanted, 1e-3) for weight, wanted in pair) for pair in pairs]
+
+
+@claim(
+    "compiled-beside-plain",
+    "Whether a step is compiled is each process's own business: one may compile it while another doesn't.",
+    source=EXPECTED,
+    answer="No: a compiled step may send its messages in another order than a plain one. A process then adds what belongs "
+    "to another message, and nothing warns.",
+)
+def _(mx: Any) -> Seen:
+    if not hasattr(optional("mlx.nn"), "average_gradients"):
+        return Seen(None, "no nn.average_gradients in this version")
+    seen = on_two(mx, mixed_pair)
+    if isinstance(seen, Seen):
+        return seen
+    both, mixed = ("right" if all(one[place] for one in seen) else "wrong" for place in (0, 1))
+    return Seen(
+        mixed == "right",
+        f"weights after three steps, both processes compiled: {both}; one compiled, one plain: {mixed}",
+    )
 
 
 def sum_graph(mx: Any, rank: int) -> list[str]:

@@ -148,7 +148,8 @@ def _numpy_inside(mx: Any) -> str:
     "numpy-inside",
     "np.array(x) inside a compiled function raises an error that can be caught.",
     source=GUIDE,
-    answer="Only since 0.32.4; before, the error passed through NumPy's own code and broke the interpreter.",
+    answer="Since 0.32.4. Before, the error passed through NumPy's own code and broke the interpreter, on some releases with "
+    "Python 3.11 alone, on others with 3.12 too.",
 )
 def _(mx: Any) -> Seen:
     ended = in_child(mx, _numpy_inside)

@@ -164,8 +164,8 @@ def _(mx: Any) -> Seen:
     "shapeless-common-operations",
     "Reductions, softmax and matrix products are right under shapeless=True.",
     source=GUIDE,
-    answer="Yes, unless an axis over which they add or search had length 1 at the first call: with a longer one the process "
-    "can end. The support table lists what else is right.",
+    answer="Yes, unless the reduced axis is 1 long in one call and longer in another, in either order: then the process can "
+    "end. The support table lists what else is right.",
 )
 def _(mx: Any) -> Seen:
     functions = {
