@@ -21,6 +21,33 @@ FOLDER = Path(__file__).resolve().parent
 PYPROJECT = FOLDER.parent / "pyproject.toml"
 HEADER = "# Made by `nox -s lock` from pyproject.toml: do not edit. Digest: "
 
+# Packages that published code requires, and that what is measured of it never imports: most of its size.
+UNUSED = (
+    *(
+        "cffi",
+        "cryptography",
+        "datasets",
+        "dill",
+        "fastapi",
+        "keras",
+        "llguidance",
+        "miniaudio",
+        "mlx",
+        "mlx-cpu",
+        "mlx-metal",
+    ),
+    *(
+        "multiprocess",
+        "opencv-python",
+        "opentelemetry-api",
+        "pandas",
+        "pyarrow",
+        "pycparser",
+        "pydantic",
+        "pydantic-core",
+    ),
+    *("python-multipart", "sounddevice", "starlette", "uvicorn", "websockets", "xxhash"),
+)
 # What `uv pip compile` gets for each lock. The package's own dependencies come with each build of MLX, of
 # which only one can be installed: mlx-cpu and mlx-cuda-* are different files at the same path.
 LOCKS = {
@@ -36,6 +63,10 @@ LOCKS = {
     "browser": ("--group", "browser"),
     "live": ("--group", "live"),
     "peers": ("--group", "peers"),
+    "published-code": (
+        *("--group", "published-code", "--overrides", "requirements/published-code.overrides"),
+        *(argument for name in UNUSED for argument in ("--no-emit-package", name)),
+    ),
 }
 OPTIONS = (
     # without this strategy the newest Sphinx for the oldest Python would be everybody's
