@@ -29,8 +29,8 @@ for name in COLORS:
 
 
 LONGEST_FIRST = (
-    "test_real_site", "test_incremental", "test_reproducible", "test_killed", "test_anywhere", "test_ledger", "test_examples",
-    "test_gallery_pages", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
+    "test_real_site", "test_tables", "test_incremental", "test_reproducible", "test_killed", "test_anywhere", "test_ledger",
+    "test_examples", "test_gallery_pages", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
     "test_downloads_alone", "test_watchdog", "test_programs", "test_starter", "test_builders", "test_guest_galleries",
 )  # fmt: skip
 """Files that take minutes, most of it in one fixture: whoever begins one last lets the other processes wait."""

@@ -1,4 +1,8 @@
-"""A g++ that builds each kernel once in a whole test run: building them over and over would take most of its time."""
+"""A g++ that builds each kernel once: building them over and over would take most of a test run's time.
+
+What it built stays in ``build/kernels`` for later runs, by a digest of its source, beside the kernels of the same MLX and
+compiler. Where others may write there, a run has a folder of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "GUIDE_TESTS_COMPILER"
 """The environment variable that names its folder; the processes among which pytest shares the tests share it too."""
 COMPILER = """#!/bin/sh
@@ -26,12 +31,16 @@ kept="{folder}"/$(sha256sum < "$source" | cut -c1-32)
 
 @contextmanager
 def folder_for_all() -> Iterator[None]:
-    """Make the folder unless the process that started this one has, and delete it in the end."""
+    """Have the folder, unless the process that started this one has."""
     if FOLDER in os.environ:
         yield
         return
+    from compile_guide._process import kept_kernels  # not above: builds that import this module may be another copy's
+
     with tempfile.TemporaryDirectory(prefix="guide-compiler-") as folder:
-        os.environ[FOLDER] = folder
+        kept = kept_kernels(ROOT)
+        os.environ[FOLDER] = str(kept / "tests") if kept else folder
+        Path(os.environ[FOLDER]).mkdir(exist_ok=True)
         yield
         del os.environ[FOLDER]
 

@@ -32,9 +32,12 @@ templates_path, html_static_path = [], []  # else sphinx-gallery adds to Sphinx'
 {settings}
 """
 """A guest's settings: ``more`` extensions before ours. ``compile_guide.sphinxext`` is all of ours that it has."""
-CLAIMED = f"compile_guide_claims = {str(CLAIMS)!r}\n"
-"""The setting that names this guide's claims."""
-GUIDE = f'extensions += ["sphinx.ext.autodoc", "_ext"]\n{CLAIMED}'
+CITATIONS = '\nextensions.append("_ext.citations")\n'
+"""Setting for the ledger, and for marks of claims, which are this guide's own."""
+CLAIMS_OF_GUIDE = f"compile_guide_claims = {str(CLAIMS)!r}\n"
+CLAIMED = f"{CITATIONS}{CLAIMS_OF_GUIDE}"
+"""The ledger of this guide's claims."""
+GUIDE = f'extensions += ["sphinx.ext.autodoc", "_ext"]\n{CLAIMS_OF_GUIDE}'
 """With these lines among the settings, a site has what this guide alone wants, too."""
 GALLERY = """
 from compile_guide.sphinxext.gallery import gallery_conf

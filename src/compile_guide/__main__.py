@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import functools
 import io
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from compile_guide import CompileGuideError
 from compile_guide.examples import GALLERIES, GALLERY, copy_example, find_examples
-from compile_guide.formatting import ASCII
+from compile_guide.formatting import AS_ASCII
 from compile_guide.ledger import commands as ledger
 from compile_guide.recorder import commands as recorder
 from compile_guide.records import commands as records
@@ -23,9 +22,7 @@ from compile_guide.watching import commands as watching
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status. A user's mistake is one line on standard error and status 2."""
-    if (sys.argv[1:] if argv is None else argv)[:1] != [
-        "watch"
-    ]:  # a watched program finds its process as Python made it
+    if (argv or sys.argv[1:])[:1] != ["watch"]:  # a watched program finds its process as Python made it
         _prepare()
     options = _parser().parse_args(argv)
     try:
@@ -47,17 +44,9 @@ def _prepare() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's commands go on
             signal.signal(number, lambda number, _: sys.exit(128 + number))  # an exit ends what is being measured too
-    codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="plain")
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace what the output's encoding lacks, such as "×" in ASCII."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(ASCII)
-    return text.encode("ascii", "replace").decode(), error.end
+            stream.reconfigure(errors=AS_ASCII)
 
 
 @functools.cache
@@ -75,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _copy(options: argparse.Namespace) -> int:
-    """Copy an example with its helpers and say how to run it."""
     (script,) = find_examples(options.gallery or GALLERY, [options.name])
     for file in copy_example(script, options.target):
         print(f"wrote {file}")

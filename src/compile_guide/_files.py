@@ -21,47 +21,36 @@ class LockError(CompileGuideError):
 def write_atomically(raw: bytes, path: Path) -> None:
     """Write a file in one step: a reader sees the old content or the new one, never a part.
 
-    The file keeps its mode; a new file has the mode that the umask allows. Where ``path`` is a symbolic link, the file
-    that it leads to is written. A pipe or a device is written to and stays what it is.
-
-    Raises:
-        OSError: it can't be written; the old file, if there is one, stays as it was.
+    A file keeps its mode. Of a symbolic link the target is written; a pipe or a device stays what it is. Raises OSError
+    where it can't be written; an old file then stays as it was.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(raw)
         return
     target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.partial")
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # others who write into this folder wait: a partial file is a leftover
-        _replace(raw, target, target.with_name(f".{target.name}.partial"))
+        partial.unlink(missing_ok=True)
+        try:
+            with partial.open("xb") as file:
+                if target.exists():
+                    os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     finally:
         os.close(folder)
 
 
-def _replace(raw: bytes, target: Path, partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-    try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(handle, "wb") as file:
-            if target.exists():
-                os.fchmod(handle, stat.S_IMODE(target.stat().st_mode))
-            file.write(raw)
-            file.flush()
-            os.fsync(handle)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def hold_lock(folder: Path, work: str) -> TextIO:
-    """Take the lock of a checkout, the file ``build/lock``, and return it open: closing it releases the lock.
+    """Take the lock of a checkout, the file ``build/lock``, and return it open: closing it, or the process's end, releases it.
 
-    The system releases it too when the process ends, so no lock is left behind. ``work`` says what this process does.
-
-    Raises:
-        LockError: another process has the lock.
+    ``work`` says what this process does. Raises LockError where another process has the lock.
     """
     path = folder / "build" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)

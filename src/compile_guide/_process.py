@@ -6,6 +6,7 @@ Run as a script, this file is the small process that cleans up behind :func:`pri
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ FOLDER = "COMPILE_GUIDE_FOLDER"
 """Environment variable of every process that :func:`run` starts, and so of its children: the folder it runs in."""
 GROUP = "group"
 """File in a folder of such a process: the number of its group, for copies of it, which show no environment of their own."""
+KERNELS = Path("build/kernels")
+"""Where a checkout keeps the kernels that MLX's CPU backend built, for what doesn't time their building."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def run(
     limit_s: float,
     env: Mapping[str, str | None] | None = None,
     temp: Path | None = None,
+    kernels: Path | None = None,
 ) -> Finished:
     """Run a program, wait for its end, and end the processes that it has left running.
 
@@ -65,9 +69,12 @@ def run(
         limit_s: seconds after which it is killed.
         env: environment variables to set; None unsets one.
         temp: its ``TMPDIR`` (default: ``folder/tmp``), made if it is missing.
+        kernels: where MLX keeps its CPU kernels, instead of in that folder.
     """
     temp = temp or folder / "tmp"
     temp.mkdir(parents=True, exist_ok=True)
+    if kernels and not (temp / "mlx").exists():
+        (temp / "mlx").symlink_to(kernels)
     wanted = {"PYTHONUTF8": "1", "MPLBACKEND": "agg", "TMPDIR": str(temp), FOLDER: str(folder), **(env or {})}
     full = {k: v for k, v in {**os.environ, **wanted}.items() if v is not None}
     log, start = folder / "output.log", time.perf_counter()
@@ -93,6 +100,35 @@ def end_processes(group: int, folder: Path) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     _kill_processes_in(str(folder))
+
+
+def kept_kernels(root: Path = Path()) -> Path | None:
+    """Return a checkout's folder in :data:`KERNELS` for this compiler and processor; None unless we alone may write there.
+
+    MLX has a folder for each of its versions in it, and loads a kernel that it finds by its name, whoever built it.
+    """
+    cpu = Path("/proc/cpuinfo")
+    facts = re.findall(r"^(?:model name|flags|Features).*", cpu.read_text("utf-8"), re.M) if cpu.exists() else []
+    facts = [output_of("g++", "--version"), *sorted(set(facts))]
+    place = root.absolute() / KERNELS / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+    with contextlib.suppress(OSError):
+        place.parents[1].mkdir(exist_ok=True)
+        for folder in (place.parent, place):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
+                return None
+        return place
+    return None
+
+
+def keep_kernels(temps: Iterable[Path]) -> None:
+    """Copy the kernels that MLX built in temporary folders to where this checkout keeps them, each in one step."""
+    if kernels := kept_kernels():
+        for file in (file for temp in temps for file in temp.glob("mlx/*/cpu/*.so")):
+            kept = kernels.joinpath(*file.parts[-3:])
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, partial := kept.with_suffix(f".{os.getpid()}"))
+            partial.replace(kept)
 
 
 def output_of(*argv: str) -> str:

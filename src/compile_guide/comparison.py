@@ -17,20 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from compile_guide.formatting import (
-    NOTHING,
-    UNMEASURED,
-    Table,
-    escaped,
-    excludes_one,
-    format_bytes,
-    format_calls,
-    format_percent,
-    format_rate,
-    format_ratio,
-    format_time,
-)
+from compile_guide import formatting
+from compile_guide.formatting import NOTHING, UNMEASURED, Table, escaped, format_calls, format_ratio, format_time
 
+Interval = tuple[float, float] | None
 CONFIDENCE = 0.95
 SPREAD, GUARD = 1.15, 0.0125
 """What widens the interval of several processes, see :func:`process_interval`: a factor, and a share of the ratio."""
@@ -68,7 +58,7 @@ class Run:
         return f"<Run of {len(self.baseline_s)} pairs>"
 
 
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Return a distribution-free interval for the median of independent values, None when they are too few.
 
     It is the sign test turned round: the k-th smallest and k-th largest of n values miss the median with probability
@@ -82,16 +72,13 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return (ordered[k - 1], ordered[n - k]) if k else None
 
 
-def process_interval(medians: Sequence[float]) -> tuple[float, float] | None:
+def process_interval(medians: Sequence[float]) -> Interval:
     """Return an interval for a ratio from the medians of its processes, all above 0; None when they are fewer than six.
 
-    It is :func:`~compile_guide.timing.median_interval`, wider. The range of six processes misses their own median in 2 of 64
-    cases, but it can't see what the six have in common. So the relative distance of each end from the median is multiplied
-    by 1.15, which stands for what processes within minutes share, and combined with 0.0125, which stands for the systematic
-    shift of alternating blocks, as the root of the sum of squares.
-
-    Both constants were chosen on the data of version 3 of the benchmark. In new measurements about 9 of 10 such intervals
-    held the reference; the page *bench* has each machine.
+    It is :func:`~compile_guide.timing.median_interval`, wider, because that can't see what the processes have in common.
+    The relative distance of each end from the median is multiplied by 1.15, which stands for what processes within minutes
+    share, and combined with 0.0125, which stands for the systematic shift of alternating blocks, as the root of the sum of
+    squares. Both constants come from the benchmark on the page *bench*, which says how often such intervals hold.
     """
     if (ends := median_interval(medians)) is None:
         return None
@@ -99,6 +86,11 @@ def process_interval(medians: Sequence[float]) -> tuple[float, float] | None:
     below = math.hypot(SPREAD * (middle / ends[0] - 1), GUARD)
     above = math.hypot(SPREAD * (ends[1] / middle - 1), GUARD)
     return middle / (1 + below), middle * (1 + above)
+
+
+def _interval(samples: Sequence[Sequence[float]]) -> Interval:
+    """Return the interval between processes; of a single one, between its pairs, so that it knows nothing of others."""
+    return median_interval(samples[0]) if len(samples) == 1 else process_interval(list(map(_middle, samples)))
 
 
 def _middle(values: Iterable[float]) -> float:
@@ -134,16 +126,19 @@ class Comparison:
         return _median(_middle(run.ratios) for run in self.runs)
 
     @functools.cached_property
-    def interval(self) -> tuple[float, float] | None:
+    def interval(self) -> Interval:
         """Interval of the ratio between processes; of a single one, between its pairs, so that it knows nothing of others."""
-        if len(self.runs) == 1:
-            return median_interval(self.runs[0].ratios)
-        return process_interval([_middle(run.ratios) for run in self.runs])
+        return _interval([run.ratios for run in self.runs])
+
+    @property
+    def time_interval(self) -> Interval:
+        """Interval of :attr:`candidate_s`, made in the same way."""
+        return _interval([run.candidate_s for run in self.runs])
 
     @property
     def differs(self) -> bool | None:
         """Whether the interval, rounded as it is printed, excludes 1; None without an interval."""
-        return None if self.interval is None or not self.measured else excludes_one(*self.interval)
+        return None if self.interval is None or not self.measured else formatting.excludes_one(*self.interval)
 
     @property
     def baseline_s(self) -> float | None:
@@ -190,7 +185,7 @@ class Comparison:
 
     def bandwidth(self, seconds: float | None) -> float | None:
         """Bytes per second when ``bytes_moved`` are moved in that time."""
-        return None if self.bytes_moved is None or not seconds else self.bytes_moved / seconds
+        return self.bytes_moved / seconds if self.bytes_moved is not None and seconds else None
 
     def share(self, seconds: float | None) -> float | None:
         """The same as a share of the copy bandwidth; above 1 where the data stays in a cache."""
@@ -222,13 +217,14 @@ class Comparison:
         rows = [("speed-up", format_ratio(self.ratio, self.interval)), ("baseline", baseline), ("candidate", candidate)]
         rows += [("first call", f"{format_time(self.first_call_s)}{words}{pays}")]
         if self.share(self.baseline_s) is not None:
-            rates = " → ".join(format_rate(self.bandwidth(seconds)) for seconds in times)
-            shares = " → ".join(format_percent(self.share(seconds)) for seconds in times)
-            rows += [("bandwidth", f"{rates}, {shares} of a copy's {format_rate(self.copy_bandwidth)}")]
-        rows += [("extra memory", f"{format_bytes(self.baseline_peak)} → {format_bytes(self.candidate_peak)}")]
-        pairs = f"{sum(len(run.baseline_s) for run in self.runs)} pairs"
+            rates = " → ".join(formatting.format_rate(self.bandwidth(seconds)) for seconds in times)
+            shares = " → ".join(formatting.format_percent(self.share(seconds)) for seconds in times)
+            rows += [("bandwidth", f"{rates}, {shares} of a copy's {formatting.format_rate(self.copy_bandwidth)}")]
+        peaks = (self.baseline_peak, self.candidate_peak)
+        rows += [("extra memory", " → ".join(map(formatting.format_bytes, peaks)))]
+        number, pairs = len(self.runs), f"{sum(len(run.baseline_s) for run in self.runs)} pairs"
         alone = f"1 process, {pairs}; the interval knows nothing of other processes"
-        rows += [("measured in", alone if len(self.runs) == 1 else f"{len(self.runs)} processes, {pairs}")]
+        rows += [("measured in", alone if number == 1 else f"{number} processes, {pairs}")]
         return [*rows, ("note", self.note)] if self.note else rows
 
     def first_call_words(self) -> str:
@@ -262,18 +258,14 @@ class ComparisonTable(Table):
 
 def table(comparisons: Iterable[Comparison]) -> ComparisonTable:
     """Return one row a comparison: name, both times, ratio with interval, first call, break-even."""
-    given = tuple(comparisons)
+    given, rows = tuple(comparisons), []
+    for c in given:
+        times = [format_time(seconds, c.spread) for seconds in (c.baseline_s, c.candidate_s)]
+        ratio = format_ratio(c.ratio, c.interval) if c.runs or c.slow_call_s is not None else "not on this machine"
+        pays = format_calls(c.break_even) if c.break_even is not None else NOTHING if c.differs is None else "never"
+        rows.append((c.name, *times, ratio, format_time(c.first_call_s), pays))
     header = ("comparison", "baseline", "candidate", "speed-up", "first call", "break-even")
-    return ComparisonTable(header, tuple(map(_row, given)), given)
-
-
-def _row(c: Comparison) -> tuple[str, ...]:
-    times = [format_time(seconds, c.spread) for seconds in (c.baseline_s, c.candidate_s)]
-    here = bool(c.runs) or c.slow_call_s is not None
-    ratio = format_ratio(c.ratio, c.interval) if here else "not on this machine"
-    never = NOTHING if c.differs is None else "never"
-    pays = never if c.break_even is None else format_calls(c.break_even)
-    return (c.name, *times, ratio, format_time(c.first_call_s), pays)
+    return ComparisonTable(header, tuple(rows), given)
 
 
 def unmeasured(name: str, bytes_moved: int | None = None) -> Comparison:
@@ -285,11 +277,9 @@ def unmeasured(name: str, bytes_moved: int | None = None) -> Comparison:
 
 def from_dict(entry: dict[str, Any]) -> Comparison:
     """Build a comparison from its JSON form; keys that a comparison doesn't have, such as its example, are ignored."""
-    runs = tuple(
-        Run(**{**run, "baseline_s": tuple(run["baseline_s"]), "candidate_s": tuple(run["candidate_s"])})
-        for run in entry["runs"]
-    )
-    return Comparison(entry["name"], runs, entry.get("bytes_moved"), entry.get("slow_call_s"), entry.get("note", ""))
+    runs: Any = [{key: tuple(v) if isinstance(v, list) else v for key, v in run.items()} for run in entry["runs"]]
+    more = entry.get("bytes_moved"), entry.get("slow_call_s"), entry.get("note", "")
+    return Comparison(entry["name"], tuple(Run(**run) for run in runs), *more)
 
 
 # Do two results agree?  One rule for compare() and check_shapeless() ------------------------------------------------
@@ -338,18 +328,15 @@ def _dtype(value: Any) -> str:
 def difference(expected: Any, actual: Any, rtol: float | None = None, atol: float | None = None) -> str:
     """Return in words where two trees differ first, "" when they agree.
 
-    Integers, booleans and text must be equal. Floating-point values may lie apart by ``rtol`` times the larger of the
-    two, plus ``atol``; the defaults go by the dtype, and ``atol``'s also by the array's largest magnitude
-    (:data:`TOLERANCE`), or by 100 times the median magnitude of what isn't 0 if that is less. NaN equals NaN; an infinity
-    equals itself alone. MLX arrays must have the same dtype; a NumPy array is compared with an MLX array by value.
+    Integers, booleans and text must be equal; ``rtol`` and ``atol`` are those of :func:`compile_guide.timing.compare`. NaN
+    equals NaN; an infinity equals itself alone. MLX arrays must have the same dtype; a NumPy array is compared by value.
     """
     left, right = list(leaves(expected)), list(leaves(actual))
     if len(left) != len(right):
         return f"different numbers of values, {len(left)} and {len(right)}"
     for number, ((path, a), (other, b)) in enumerate(zip(left, right, strict=True)):
         apart = path and other and path != other  # a list of one array may stand for the array
-        words = f"one is at {path}, one at {other}" if apart else unequal(a, b, rtol, atol)
-        if words:
+        if words := f"one is at {path}, one at {other}" if apart else unequal(a, b, rtol, atol):
             return f"value {number} differs: {words}"
     return ""
 
@@ -357,8 +344,7 @@ def difference(expected: Any, actual: Any, rtol: float | None = None, atol: floa
 def unequal(a: Any, b: Any, rtol: float | None = None, atol: float | None = None) -> str:
     """Return in words how two values of a tree differ, "" when they agree; see :func:`difference`."""
     if not (is_array(a) and is_array(b)):
-        plain = [hasattr(x, "tolist") and not (is_array(x) and x.shape) for x in (a, b)]
-        a, b = (x.tolist() if easy else x for x, easy in zip((a, b), plain, strict=True))
+        a, b = (x.tolist() if hasattr(x, "tolist") and not (is_array(x) and x.shape) else x for x in (a, b))
     if not (is_array(a) or is_array(b)):
         return "" if _plain_agree(a, b, rtol, atol) else f"{a!r:.60} and {b!r:.60}"
     mlx: Any = sys.modules.get("mlx.core")
@@ -387,7 +373,6 @@ def _slack(dtype: str, size: Any, largest: Any, rtol: float | None, atol: float 
 
 
 def _unequal_values(xp: Any, a: Any, b: Any, rtol: float | None, atol: float | None) -> str:
-    """Compare two arrays of one shape with the functions of ``mlx.core`` or ``numpy``."""
     names = [_dtype(x) for x in (a, b)]
     coarser = max((name for name in names if name in TOLERANCE), key=TOLERANCE.__getitem__, default=None)
     numpy = xp.__name__ == "numpy"

@@ -40,16 +40,12 @@ def find_examples(galleries: Path | Sequence[Path] | None, names: Sequence[str] 
         raise ExampleError(f"none of {len(scripts)} examples measures anything: call compare() in one")
     known = {script.stem: script for script in found}
     if len(known) < len(found):
-        raise ExampleError("two examples have one file name: a record tells examples apart by it")
+        raise ExampleError("two examples have the same file name, by which a record tells examples apart: rename one")
     return tuple(known[name] for name in dict.fromkeys(names)) or tuple(found)
 
 
 def scripts_of(galleries: Path | Sequence[Path] | None) -> list[Path]:
-    """Return the scripts of galleries, at any depth and in order of path; names that begin with ``_`` or ``.`` are left out.
-
-    Raises:
-        ExampleError: there is none.
-    """
+    """Return galleries' scripts at any depth by path, but names with ``_`` or ``.`` in front. Raises ExampleError for none."""
     folders = [galleries] if isinstance(galleries, Path) else galleries or [Path("gallery")]
     files = {file: file.relative_to(folder).parts for folder in folders for file in folder.rglob("*.py")}
     scripts = sorted(file for file, parts in files.items() if not any(part[0] in "_." for part in parts))
@@ -65,24 +61,17 @@ def measures(script: Path) -> bool:
 
 def with_modules(script: Path) -> list[Path]:
     """Return a script and the modules beside it that it imports, and those that these import."""
-    found = [script]
+    return _with_imports([script], IMPORTS, script.parent)
+
+
+def _with_imports(files: Sequence[Path], imports: re.Pattern[str], folder: Path) -> list[Path]:
+    """Return files and the modules of a folder that they import, directly or through one another."""
+    found = list(files)
     for file in found:  # it grows meanwhile
-        names = IMPORTS.findall(file.read_text(encoding="utf-8", errors="replace"))
-        beside = (script.with_name(f"{name}.py") for name in dict.fromkeys(names))
-        found += [module for module in beside if module not in found and module.is_file()]
+        names = imports.findall(file.read_text(encoding="utf-8", errors="replace"))
+        modules = [folder / f"{name}.py" for name in dict.fromkeys(names)]
+        found += [module for module in modules if module not in found and module.is_file()]
     return found
-
-
-def helpers_of(script: str) -> list[str]:
-    """Return the names of our modules that a script imports, and that those import, in alphabetical order."""
-    found: dict[str, str] = {}
-    texts = [script]
-    while texts:
-        for name in OURS.findall(texts.pop()):
-            if name not in found and (HERE / f"{name}.py").is_file():
-                found[name] = (HERE / f"{name}.py").read_text(encoding="utf-8")
-                texts.append(found[name])
-    return sorted(found)
 
 
 def files_of(script: Path) -> dict[str, Path]:
@@ -91,10 +80,10 @@ def files_of(script: Path) -> dict[str, Path]:
     It reads the files of its folder whose name, or whose folder's name, stands in quotes in it or in such a module.
     """
     modules = with_modules(script)
+    files = {module.name: module for module in modules}
     text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in modules)
-    needed = helpers_of(text)
-    helpers = [f"{name}.py" for name in ["__init__", *needed] if needed]
-    files = {file.name: file for file in modules} | {f"compile_guide/{name}": HERE / name for name in helpers}
+    if helpers := _with_imports(modules, OURS, HERE)[len(modules) :]:
+        files |= {f"compile_guide/{file.name}": file for file in [HERE / "__init__.py", *sorted(helpers)]}
     for name in dict.fromkeys([*QUOTED.findall(text), *IMPORTS.findall(text)]):
         place = script.parent / name
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
@@ -104,11 +93,7 @@ def files_of(script: Path) -> dict[str, Path]:
 
 
 def copy_example(script: Path, target: Path) -> list[Path]:
-    """Copy the script and what it needs, the helpers into a folder ``compile_guide`` beside it; return the files.
-
-    Raises:
-        ExampleError: see :func:`write_new`.
-    """
+    """Copy the script and what it needs, helpers into a folder ``compile_guide`` beside it; return the files written."""
     files = {target / name: source.read_bytes() for name, source in files_of(script).items()}
     write_new(files)
     return list(files)
@@ -117,29 +102,22 @@ def copy_example(script: Path, target: Path) -> list[Path]:
 def write_new(files: Mapping[Path, bytes]) -> None:
     """Write files that aren't there; one of the same content may be.
 
-    Raises:
-        ExampleError: something else is there, or a file can't be written; nothing is left of them then.
+    Where something else is there, or a file can't be written, ExampleError is raised and nothing is left of them.
     """
     for file, raw in files.items():
         if (file.exists() or file.is_symlink()) and not (file.is_file() and file.read_bytes() == raw):
             raise ExampleError(f"{file} is there already and differs: move it away, or name another folder")
     made: list[Path] = []
-    for file, raw in files.items():
-        try:
-            _write(raw, file, made)
-        except OSError as error:
-            for path in reversed(made):
-                path.rmdir() if path.is_dir() else path.unlink()
-            raise ExampleError(f"can't write {error.filename or file}: {error.strerror}") from error
-
-
-def _write(raw: bytes, file: Path, made: list[Path]) -> None:
-    """Write a file unless it is there; ``made`` gets each new folder and file before it is filled."""
-    for folder in reversed(file.parents):
-        if not folder.exists():
-            folder.mkdir()
-            made.append(folder)
-    if not file.exists():
-        with file.open("xb") as new:
-            made.append(file)
-            new.write(raw)
+    try:
+        for file, raw in files.items():
+            for folder in [folder for folder in reversed(file.parents) if not folder.exists()]:
+                folder.mkdir()
+                made.append(folder)
+            if not file.exists():
+                with file.open("xb") as new:
+                    made.append(file)
+                    new.write(raw)
+    except OSError as error:
+        for path in reversed(made):
+            path.rmdir() if path.is_dir() else path.unlink()
+        raise ExampleError(f"can't write {error.filename or file}: {error.strerror}") from error

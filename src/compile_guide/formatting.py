@@ -5,15 +5,15 @@ This file needs the standard library alone. It travels with :mod:`compile_guide.
 
 from __future__ import annotations
 
+import codecs
 import math
 from dataclasses import dataclass
 from typing import TextIO, TypeGuard
 
-NO_BREAK = "\u00a0"
-"""The space between a number and its percent sign: no line ends there."""
-NOTHING = "—"
-"""What stands for a number that is not known."""
+NO_BREAK = "\u00a0"  # the space between a number and its percent sign: no line ends there
+NOTHING = "—"  # what stands for a number that is not known
 UNMEASURED = "not measured on this machine yet"
+AS_ASCII = "compile-guide"  # the name under which codecs know how to replace what an encoding lacks
 ASCII = str.maketrans({"×": "x", "µ": "u", "–": "-", "—": "-", "−": "-", "→": "->", "…": "...", NO_BREAK: " "})
 
 
@@ -81,10 +81,7 @@ def excludes_one(low: float, high: float) -> bool:
 
 
 def format_percent(share: float | None, *, signed: bool = False, tenths: bool = False) -> str:
-    """Return a share (1 is 100 %) in percent to two digits: "41 %", "4.1 %", "0.41 %"; "—" where it is None or NaN.
-
-    With ``signed`` it has a sign: "+4.1 %", "−4.1 %". With ``tenths`` it has tenths also from 10 % on, where a goal is near.
-    """
+    """Return a share (1 is 100 %) in percent to two digits: "4.1 %"; ``tenths``: three from 10 % on; "—" where not known."""
     if not known(share):
         return NOTHING
     size = abs(share)
@@ -118,11 +115,16 @@ def format_bytes(count: float | None) -> str:
 def printable(text: str, stream: TextIO) -> str:
     """Return the text with what the stream's encoding can't write replaced: "×" by "x", "µ" by "u" and so on."""
     encoding = stream.encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(ASCII).encode(encoding, "replace").decode(encoding)
-    return text
+    return text.encode(encoding, AS_ASCII).decode(encoding)
+
+
+def _as_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(ASCII)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error(AS_ASCII, _as_ascii)
 
 
 def escaped(text: str) -> str:

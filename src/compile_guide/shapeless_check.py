@@ -1,10 +1,7 @@
 """Does my function stay right under ``mx.compile(…, shapeless=True)``?  Ask before you switch it on.
 
 A function compiled shapeless is traced at its first size and runs that trace for every other one. What it read from
-a shape in Python is frozen then, and MLX rarely notices: many functions return wrong values without an error. So
-compile, call with one size, then with larger ones, and compare with the plain function::
-
-    print(check_shapeless(pool, small, large))
+a shape in Python is frozen then, and MLX rarely notices: many functions return wrong values without an error.
 
 It needs the standard library, mlx, and comparison.py and formatting.py, which travel with it.
 """
@@ -30,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
-from compile_guide import CompileGuideError
+from compile_guide import CompileGuideError, mx
 from compile_guide.comparison import difference, is_array, leaves
 
 RIGHT = "right"
@@ -42,8 +39,7 @@ RAISED, STRANGE = "the function itself raised an error", "the function returns w
 FEW, MANY, LONGEST, LARGEST = 8, (4, 16, 64, 256), 1024, 2**16
 """How many of the smallest steps and of the steps from the small to the large size are made, and the longest axis and the most
 values of an array that are made so: a cut such as ``x[:8]`` begins to act at some size only."""
-ENOUGH_S, LIMIT_S = 2.0, 300.0
-"""Seconds after which no further size is tried, and after which a trial is given up."""
+ENOUGH_S, LIMIT_S = 2.0, 300.0  # seconds after which no further size is tried, and after which a trial is given up
 Tolerances = tuple[float | None, float | None]
 Trial = tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...], Tolerances]
 """A function, its arguments in the small and in the large size, and how far results may lie apart."""
@@ -65,8 +61,7 @@ class Check:
     seen: str = ""
     sizes: tuple[str, ...] = field(default=(), compare=False)
     """What the outcome holds for: the size of the trace, then those of the later calls."""
-    note: str = field(default="", compare=False)
-    """Why the trial ran in the caller's process, if it did."""
+    note: str = field(default="", compare=False)  # why the trial ran in the caller's process, if it did
 
     def __str__(self) -> str:
         """Return the outcome, what was seen, and the sizes that this holds for."""
@@ -85,17 +80,14 @@ def check_shapeless(
     with one length longer alone. An array of one value over and over gets several values there. The outcome holds for the
     sizes in ``Check.sizes``; nothing is known of others, above all of ones smaller than ``small``.
 
-    A wrong trace may write beyond an array's end, so the trial runs in a fresh Python process: what ends that one is an
-    outcome, too. ``fun`` is sent there by value, with the variables that it uses. What can't be sent (such as an open file,
-    or a function compiled in a script) is tried in this process, with ``large`` alone, and ``Check.note`` says so. ``fun`` gets
-    copies of its arguments, so it may change them.
+    A wrong trace may write beyond an array's end, so the trial runs in a fresh Python process, to which ``fun`` is sent by
+    value; what ends that one is an outcome, too. What can't be sent (such as an open file, or a function compiled in a
+    script) is tried in this process, with ``large`` alone, and ``Check.note`` says so. ``fun`` may change its arguments.
 
     Args:
         fun: returns an array or a tree (list, tuple, dict, dataclass) of arrays, numbers, text and None.
-        small: what to call it with first: its argument, or a tuple of its arguments, each an array or a tree (list, dict,
-            named tuple) of arrays and numbers.
-        large: the same with other sizes: as many arrays, each with its dtype and number of dimensions, and equal numbers.
-            No axis may be shorter, and one must be longer.
+        small: its argument, or a tuple of its arguments, each an array or a tree (list, dict, named tuple) of arrays and numbers.
+        large: the same with other sizes: no axis may be shorter, one must be longer; dtypes and numbers are the same.
         rtol: see :func:`compile_guide.timing.compare`; so is what counts as equal.
         atol: the same.
 
@@ -103,18 +95,20 @@ def check_shapeless(
         SizeError: a ValueError: the two sizes would need two traces, are equal, or an axis of ``large`` is shorter.
         TrialError: a RuntimeError: compiled functions run uncompiled in this process, or the trial took too long.
     """
-    import mlx.core as mx
-
     first, second = (size if type(size) is tuple else (size,) for size in (small, large))
     _check_sizes(first, second)
-    if not _compiling_is_on(mx):
+    runs = itertools.count()
+    probe = mx.compile(lambda: mx.array(next(runs)))
+    for _ in range(3):  # the first call of a process may trace twice
+        probe()
+    if next(runs) == 3:
         raise TrialError("compiling is off here, so nothing can be checked")
     mx.eval(first, second)
     trial = (fun, first, second, (rtol, atol))
     try:
-        check = _in_child(mx, trial)
-    except _NotSentError as error:
-        *_, check = _trial(mx, trial, most=1)
+        check = _in_child(trial)
+    except pickle.PicklingError as error:
+        *_, check = _trial(trial, most=1)
         check = replace(check, note=str(error))
     if check.outcome == RAISED:
         for size in (first, second):
@@ -124,9 +118,7 @@ def check_shapeless(
     return check
 
 
-def _trial(
-    mx: Any, trial: Trial, most: int | None = None, seed: Callable[[int], Any] = lambda number: None
-) -> Iterator[Check]:
+def _trial(trial: Trial, most: int | None = None, seed: Callable[[int], Any] = lambda number: None) -> Iterator[Check]:
     """Try at most so many sizes until one is not right: yield the sizes before each trial, and the outcome at the end."""
     fun, small, large, tolerances = trial
 
@@ -143,7 +135,7 @@ def _trial(
     check, end = Check(RIGHT), math.inf
     sizes: tuple[str, ...] = (_shapes(small, small, large),)
     yield Check(ENDS, sizes=sizes)
-    for size in itertools.islice(_sizes(mx, small, large), most):
+    for size in itertools.islice(_sizes(small, large), most):
         try:
             wanted = plain(size)
         except Exception as error:
@@ -166,9 +158,7 @@ def _trial(
     yield replace(check, sizes=sizes)
 
 
-def try_sizes(
-    mx: Any, fun: Callable[..., Any], first: Any, second: Any, *, wanted: Callable[[], Any], tolerances: Any = ()
-) -> Check:
+def try_sizes(mx: Any, fun: Any, first: Any, second: Any, *, wanted: Callable[[], Any], tolerances: Any = ()) -> Check:
     """Call ``fun`` compiled shapeless with two sizes and compare what the second gives with ``wanted()``."""
     compiled, outcome = mx.compile(fun, shapeless=True), FIRST
     try:
@@ -208,24 +198,14 @@ def _compare(got: Any, wanted: Any, tolerances: Any) -> Check:
     return Check(RIGHT)
 
 
-def _compiling_is_on(mx: Any) -> bool:
-    runs = itertools.count()
-    probe = mx.compile(lambda: mx.array(next(runs)))
-    for _ in range(3):  # the first call of a process may trace twice
-        probe()
-    return next(runs) < 3
-
-
 def _check_sizes(small: tuple[Any, ...], large: tuple[Any, ...]) -> None:
     kinds = [
         [(path, (x.dtype, len(x.shape)) if is_array(x) else repr(x)) for path, x in leaves(size)]
         for size in (small, large)
     ]
     if kinds[0] != kinds[1]:
-        raise SizeError(
-            "give both sizes the same number of arrays, dimensions and dtypes, and the same numbers beside them: else MLX"
-            " traces again"
-        )
+        same = "the same number of arrays, dimensions and dtypes, and the same numbers beside them"
+        raise SizeError(f"give both sizes {same}: else MLX traces again")
     axes = [(n, m) for a, b in _array_pairs(small, large) for n, m in zip(a.shape, b.shape, strict=True)]
     if any(m < n for n, m in axes):
         raise SizeError("let no axis of the second size be shorter than in the first: a wrong trace may crash there")
@@ -263,22 +243,22 @@ def _lengths(pairs: list[tuple[int, int]]) -> list[dict[tuple[int, int], int]]:
     return [*together[:2], *(alone if len(pairs) > 1 else ()), *together[2:]]
 
 
-def _sizes(mx: Any, small: Any, large: Any) -> Iterator[Any]:
+def _sizes(small: Any, large: Any) -> Iterator[Any]:
     """Yield the large size, and others, filled with the large one's values over and over."""
+
+    def fits(shape: list[tuple[int, int]], lengths: dict[tuple[int, int], int]) -> bool:
+        new, known = [lengths.get(pair, pair[1]) for pair in shape], [m for _, m in shape]
+        short = max(new, default=0) <= max(LONGEST, *(1.1 * m for m in known), 0)
+        return short and math.prod(new) <= max(LARGEST, 1.1 * math.prod(known))
+
     shapes = [list(zip(a.shape, b.shape, strict=True)) for a, b in _array_pairs(small, large)]
     yield large
     for lengths in _lengths(list(dict.fromkeys((n, m) for shape in shapes for n, m in shape if n != m)))[1:]:
-        if all(_fits(shape, lengths) for shape in shapes):
-            yield _map(functools.partial(_stretched, mx, lengths), small, large)
+        if all(fits(shape, lengths) for shape in shapes):
+            yield _map(functools.partial(_stretched, lengths), small, large)
 
 
-def _fits(shape: list[tuple[int, int]], lengths: dict[tuple[int, int], int]) -> bool:
-    new, known = [lengths.get(pair, pair[1]) for pair in shape], [m for _, m in shape]
-    short = max(new, default=0) <= max(LONGEST, *(1.1 * m for m in known), 0)
-    return short and math.prod(new) <= max(LARGEST, 1.1 * math.prod(known))
-
-
-def _stretched(mx: Any, lengths: dict[tuple[int, int], int], a: Any, b: Any) -> Any:
+def _stretched(lengths: dict[tuple[int, int], int], a: Any, b: Any) -> Any:
     if not isinstance(b, mx.array) or a.shape == b.shape:
         return b
     for axis, pair in enumerate(zip(a.shape, b.shape, strict=True)):
@@ -295,12 +275,11 @@ def _stretched(mx: Any, lengths: dict[tuple[int, int], int], a: Any, b: Any) -> 
 # The process of a trial -----------------------------------------------------------------------------------------------
 
 
-class _NotSentError(Exception):
-    """A function or its arguments can't be sent to another process; the text says what can't."""
+def _in_child(trial: Trial) -> Check:
+    """Run a trial in a fresh Python process: the last line that it writes is the outcome.
 
-
-def _in_child(mx: Any, trial: Trial) -> Check:
-    """Run a trial in a fresh Python process: the last line that it writes is the outcome."""
+    Raises PicklingError, which says why, where the trial can't be sent to another process.
+    """
     import subprocess  # a process that measures does without
 
     code = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import _child; _child()"
@@ -308,7 +287,7 @@ def _in_child(mx: Any, trial: Trial) -> Check:
     try:
         _Sender(data).dump((mx.default_device().type, trial))
     except Exception as error:  # whatever an object raises that doesn't want to be pickled
-        raise _NotSentError(words(error)) from error
+        raise pickle.PicklingError(words(error)) from error
     command = [sys.executable, "-c", code, *sys.path]
     try:
         child = subprocess.run(command, input=data.getvalue(), capture_output=True, timeout=LIMIT_S, check=False)
@@ -316,7 +295,7 @@ def _in_child(mx: Any, trial: Trial) -> Check:
         raise TrialError(f"the trial took longer than {LIMIT_S:.0f} s and was ended") from error
     lines = [json.loads(line) for line in child.stdout.decode().splitlines()]
     if not lines:
-        raise _NotSentError(child.stderr.decode().strip().rpartition("\n")[2] or "no process could be started")
+        raise pickle.PicklingError(child.stderr.decode().strip().rpartition("\n")[2] or "no process could be started")
     outcome, seen, sizes = lines[-1]
     check = Check(outcome, seen, tuple(sizes))
     if check.outcome == ENDS:
@@ -328,13 +307,11 @@ def _in_child(mx: Any, trial: Trial) -> Check:
 
 def _child() -> None:
     """Run the trial that comes through standard input; write a line before each step that may end the process."""
-    import mlx.core as mx
-
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the function prints is no line of ours
     device, trial = pickle.load(sys.stdin.buffer)
     mx.set_default_device(device)
-    for check in _trial(mx, trial, seed=mx.random.seed):
+    for check in _trial(trial, seed=mx.random.seed):
         print(json.dumps([check.outcome, check.seen, check.sizes]), file=out, flush=True)
 
 
@@ -375,7 +352,6 @@ class _Sender(pickle.Pickler):
 
 
 def _named(module: str, name: str) -> Any:
-    """Import what a module calls so; None where it has nothing of that name."""
     value: Any = importlib.import_module(module)
     for part in name.split("."):
         value = getattr(value, part, None)

@@ -20,26 +20,15 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
-from compile_guide import CompileGuideError
-from compile_guide.comparison import (
-    Comparison,
-    Run,
-    difference,
-    from_dict,
-    is_array,
-    leaves,
-    median_interval,
-    table,
-    unequal,
-    unmeasured,
-)
+from compile_guide import CompileGuideError, comparison, mx
+from compile_guide.comparison import Comparison, Run, is_array, leaves, median_interval, table
 from compile_guide.formatting import Table, format_bytes, format_calls, format_per_second, format_time, printable
 
 __all__ = ["Comparison", "Table", "check_compiling", "compare", "copy_bandwidth", "format_bytes", "format_calls"]
@@ -49,8 +38,7 @@ SINK, REPLAY = "COMPILE_GUIDE_SINK", "COMPILE_GUIDE_REPLAY"
 KERNEL_SUFFIXES = {".so", ".ptx", ".cubin"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MAX_PAIRS = 48
-LOOKS = (12, 24)
-"""Pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval."""
+LOOKS = (12, 24)  # pair counts at which sampling may stop early: few looks, so that stopping hardly bends the interval
 WARM_UP_CALLS, WARM_UP_S, LONG_S = 4, 0.01, 0.1
 """Untimed calls before a block, as far as they fit so many seconds, and the seconds from which on a call needs none: after
 the other function's calls a function finds its data gone from the caches."""
@@ -59,8 +47,7 @@ HARD_CAP = 10
 LONGEST_CALL_S = 15.0
 """Seconds of the longest call that a process of the recorder compares: one pair of such calls is enough there."""
 COPY_BYTES, COPY_S = 1 << 28, 0.004
-ASKED: set[str] = set()
-"""Names that a replay in this process couldn't give, because their example was never recorded."""
+ASKED: set[str] = set()  # names that a replay in this process couldn't give, because their example was never recorded
 Tolerances = tuple[float | None, float | None]
 SIDES = ("baseline", "candidate")
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -125,34 +112,29 @@ def compare(
 
     Args:
         name: id of the comparison, unique in a gallery: lower-case letters, digits, ``-`` and ``_``.
-        baseline: function that returns an array or a tree (list, tuple, dict) of arrays, of MLX or NumPy; every array
-            is evaluated. Another object, in which no array would be found, is refused.
+        baseline: function that returns an array or a tree (list, tuple, dict) of arrays, of MLX or NumPy. All are evaluated.
         candidate: the same for the function that should be faster, usually ``mx.compile(baseline)``.
-        inputs: arguments of both, arrays of any shape or trees of them; they are evaluated before the clock starts.
-            Neither function may change them.
+        inputs: arguments of both, arrays of any shape or trees of them, evaluated before; neither function may change them.
         fresh: ``baseline(*inputs)`` and ``candidate(*inputs)`` each build fresh state and return the step to time, a
             function of no arguments that returns all that must be evaluated.
         bytes_moved: bytes that one call has to read and write at least; adds GB/s and the share of copy bandwidth.
-        rtol: how far two floating-point values may lie apart, relative to the larger one. None: as the dtype asks for,
-            1e-5 for float32. Integers and booleans must be equal.
+        rtol: how far floating-point values may lie apart, relative to the larger one. None: by dtype, 1e-5 for float32.
         atol: how far they may lie apart besides. None: four steps of the dtype at the array's largest magnitude, or at 100
             times its median magnitude if that is less.
-        compiled: False when the comparison isn't about compiling, so compiling needn't be switched on. When True, a
-            candidate that isn't compiled after all gets a note.
-        available: for a comparison that not every machine can make, whether this one can. Where it can't, nothing is
-            called or recorded, and the comparison says "not on this machine". None: every machine can.
+        compiled: False when the comparison isn't about compiling. When True, a candidate that isn't compiled gets a note.
+        available: whether this machine can make the comparison; if not, nothing is called or recorded. None: every one can.
         budget: seconds to spend on pairs of blocks in this process.
         half_width: sampling stops early when half the interval is narrower than this share of the ratio.
 
     Returns:
-        The comparison. With ``COMPILE_GUIDE_SINK=FILE`` set it is also appended to FILE as a JSON line (the file's
-        first line may hold settings); with ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
+        The comparison. With ``COMPILE_GUIDE_SINK=FILE`` set it is appended to FILE as a JSON line; with
+        ``COMPILE_GUIDE_REPLAY=FILE`` the record in FILE is read instead.
 
     Raises:
         ComparisonError: a ValueError: the name is malformed, the functions return different values or no arrays, or
             one of them changes its inputs.
-        CompilingError: a RuntimeError: compiled functions run uncompiled here, or their kernels can't be built.
-        LookupError: a replayed record has no comparison of this name.
+        CompilingError: a RuntimeError, see :func:`check_compiling`.
+        RecordMissingError: a LookupError: a replayed record has no comparison of this name.
     """
     if not NAME.fullmatch(name):
         raise ComparisonError(f"comparison name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
@@ -169,35 +151,30 @@ def compare(
         if name in settings.slow:  # not even its inputs are evaluated: they may be half of what made it slow
             result = Comparison(name, (), bytes_moved, settings.slow[name])
         else:
-            pair = _Pair(name, baseline, candidate, inputs, fresh, settings)
+            pair = _Pair(name, [baseline, candidate], inputs, fresh, settings)
             result = pair.measure((rtol, atol), bytes_moved, compiled)
         if sink:
-            _report(Path(sink), result, settings)
+            with Path(sink).open("a+", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+                file.seek(0)
+                if settings.comparisons and len(file.readlines()) > settings.comparisons:
+                    raise Done
     if not sink:
         print(printable(result.describe(), sys.stdout), flush=True)
     return result
 
 
-def _report(sink: Path, result: Comparison, settings: Settings) -> None:
-    """Append a comparison to the sink, and end the script after the last one that is asked for."""
-    with sink.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(result)) + "\n")
-    if settings.comparisons and len(sink.read_text(encoding="utf-8").splitlines()) > settings.comparisons:
-        raise Done
-
-
 def recorded(file: Path, name: str, bytes_moved: int | None = None, *, optional: bool = False) -> Comparison:
-    """Return the comparison of that name from a record (``docs/records/*.json``).
+    """Return the comparison of that name from a record; where that has nothing of the running script, an unmeasured one.
 
-    Where the record has nothing of the script that is running, the comparison is :func:`unmeasured`. One that is
-    missing beside others of its script is empty if it is optional, else a LookupError.
+    One that is missing beside others of its script is empty if it is optional, else a RecordMissingError.
     """
     entries = _entries(file, file.stat().st_mtime_ns)
     if name in entries:
-        return from_dict(entries[name])
+        return comparison.from_dict(entries[name])
     if Path(sys.argv[0]).stem not in {entry.get("example") for entry in entries.values()}:
         ASKED.add(name)
-        return unmeasured(name, bytes_moved)
+        return comparison.unmeasured(name, bytes_moved)
     if optional:
         return Comparison(name)
     remedy = "record it again with 'python -m compile_guide record'"
@@ -222,11 +199,9 @@ def check_compiling() -> None:
     With compiling switched off, or without a C++ compiler on the CPU backend (MLX 0.32.0 and later), MLX runs the
     Python body at every call and says nothing; a compiler that fails raises when the kernel is evaluated.
     """
-    import mlx.core as mx
-
     traces = []
 
-    def probe(x: mx.array) -> mx.array:
+    def probe(x: Any) -> Any:
         traces.append(1)
         return mx.arctan(x) * 3 - x
 
@@ -250,27 +225,19 @@ def copy_bandwidth() -> float:
     256 MiB are copied; where that is over in a moment, so that starting it would count, four and sixteen times as much,
     as far as it fits into a sixteenth of the memory.
     """
-    import mlx.core as mx
-
     about = mx.device_info()
     room = int(about.get("memory_size") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    size, seconds = COPY_BYTES, _copy_s(COPY_BYTES)
-    while seconds < COPY_S and 4 * size <= min(room // 16, 16 * COPY_BYTES):
-        size, seconds = 4 * size, _copy_s(4 * size)
+    size = COPY_BYTES
+    while (seconds := _copy_s(size)) < COPY_S and 4 * size <= min(room // 16, 16 * COPY_BYTES):
+        size *= 4
     return 2 * size / seconds
 
 
 def _copy_s(size: int) -> float:
-    import mlx.core as mx
-
     half = mx.zeros(size // 8)
     mx.eval(half)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        mx.eval(mx.concatenate([half, half]))
-        times.append(time.perf_counter() - start)
-    return min(times)
+    side = _Side(lambda: mx.concatenate([half, half]), ())
+    return min(side.block() for _ in range(5))
 
 
 def temp_folder() -> Path:
@@ -280,8 +247,6 @@ def temp_folder() -> Path:
 
 def kernel_files(since: float = 0.0) -> int | None:
     """Count the kernels that MLX keeps as files, written since a time; None where there are none, as with Metal."""
-    import mlx.core as mx
-
     if mx.metal.is_available() and mx.default_device() != mx.Device(mx.cpu):
         return None  # its CPU side may have left some, which say nothing of what is measured
     folder = temp_folder() / "mlx" / getattr(mx, "__version__", "")
@@ -291,14 +256,12 @@ def kernel_files(since: float = 0.0) -> int | None:
     return sum(not since or file.stat().st_mtime >= since for file in files) or None
 
 
-def _has_fused_kernels(result: Any) -> bool:
-    """Return whether the graph of a result that isn't evaluated yet holds a kernel that ``mx.compile`` fused."""
-    import mlx.core as mx
-
+def fused_kernels(result: Any) -> int:
+    """Return how many kernels that ``mx.compile`` fused are in the graph of a result that isn't evaluated yet."""
     text, arrays = io.StringIO(), [leaf for _, leaf in leaves(result) if isinstance(leaf, mx.array)]
     if arrays:
         mx.export_to_dot(text, *arrays)
-    return '"Compiled' in text.getvalue()
+    return text.getvalue().count('"Compiled')
 
 
 def _check_arrays(name: str, which: str, result: Any) -> None:
@@ -309,25 +272,13 @@ def _check_arrays(name: str, which: str, result: Any) -> None:
         return
     path, leaf = strange[0] if strange else ("", None)
     what = type(leaf).__name__ if strange else f"{result!r:.60}, in which there is no array"
-    what += f" (at {path})" if path else ""
-    raise ComparisonError(
-        f"{name}: the {which} returns {what}; so nothing would be evaluated and timed. Return an array, or a list,"
-        " tuple or dict of arrays"
-    )
+    what = f"the {which} returns {what}{f' (at {path})' if path else ''}; so nothing would be evaluated and timed"
+    raise ComparisonError(f"{name}: {what}. Return an array, or a list, tuple or dict of arrays")
 
 
 def _copies(inputs: tuple[Any, ...]) -> dict[str, Any]:
     """Return the values in a tuple of inputs by their places, copied: they stay when an input is changed in place."""
     return {path: copy.copy(leaf) for path, leaf in leaves(inputs) if is_array(leaf) or isinstance(leaf, PLAIN)}
-
-
-def _copied(result: Any) -> Any:
-    """Return a result with its arrays copied: another call may fill the same ones again."""
-    if isinstance(result, dict):
-        return {key: _copied(part) for key, part in result.items()}
-    if isinstance(result, list | tuple):
-        return [_copied(part) for part in result]
-    return copy.copy(result) if is_array(result) else result
 
 
 def _rounded(value: float) -> float:
@@ -339,7 +290,7 @@ class _Side:
     """One of the two functions: calls it, keeps its first call's time, its block length and its memory."""
 
     def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
-        self.function, self.inputs = function, inputs
+        self.function, self.inputs, self.evaluate = function, inputs, mx.eval
         self.first_s = self.call_s = 0.0
         self.calls, self.warm_ups, self.peak = 1, 0, 0
         self.built: int | None = None
@@ -347,11 +298,9 @@ class _Side:
 
     def call(self) -> Any:
         """Call once, evaluate all that it returns, and return that; keep the seconds."""
-        import mlx.core as mx
-
         start = time.perf_counter()
         result = self.function(*self.inputs)
-        mx.eval(result)
+        self.evaluate(result)
         self.call_s = time.perf_counter() - start
         return result
 
@@ -361,15 +310,6 @@ class _Side:
         result, self.first_s = self.call(), self.call_s
         self.built = None if before is None else max(0, (kernel_files() or 0) - before)
         return result
-
-    def warm_call(self) -> None:
-        """Call once more for the time of a warm call, the Python that it runs, and the memory beyond what is held already."""
-        import mlx.core as mx
-
-        mx.reset_peak_memory()
-        before = mx.get_active_memory()
-        self.python = self.count_python()
-        self.peak = max(0, mx.get_peak_memory() - before)
 
     def count_python(self) -> Counter[CodeType]:
         """Call once and count the Python functions that run, :meth:`call` among them; a compiled one's body is none."""
@@ -385,6 +325,13 @@ class _Side:
             sys.setprofile(before)
         return calls
 
+    def warm_call(self) -> None:
+        """Call once more for the time of a warm call, the Python that it runs, and the memory beyond what is held already."""
+        mx.reset_peak_memory()
+        before = mx.get_active_memory()
+        self.python = self.count_python()
+        self.peak = max(0, mx.get_peak_memory() - before)
+
     def calibrate(self, target_s: float) -> None:
         """Choose how many calls a block takes, so that reading the clock and the loop are lost in it, and how many before."""
         if self.call_s < target_s:
@@ -395,9 +342,7 @@ class _Side:
 
     def block(self) -> float:
         """Time one block; return seconds a call. Nothing but the calls stands between the clock's readings."""
-        import mlx.core as mx
-
-        evaluate, function, inputs, clock = mx.eval, self.function, self.inputs, time.perf_counter
+        evaluate, function, inputs, clock = self.evaluate, self.function, self.inputs, time.perf_counter
         for _ in repeat(None, self.warm_ups):
             evaluate(function(*inputs))
         start = clock()
@@ -409,64 +354,52 @@ class _Side:
 class _Pair:
     """A baseline and a candidate on their way to a :class:`Comparison`."""
 
-    def __init__(
-        self, name: str, baseline: Any, candidate: Any, inputs: tuple[Any, ...], fresh: bool, settings: Settings
-    ) -> None:
-        import mlx.core as mx
-
+    def __init__(self, name: str, sides: list[Any], inputs: tuple[Any, ...], fresh: bool, settings: Settings) -> None:
         self.name, self.settings, self.fresh, self.inputs = name, settings, fresh, inputs
         mx.eval([leaf for _, leaf in leaves(inputs) if isinstance(leaf, mx.array)], mx.ones(2) + 1)
         if fresh:
-            baseline, candidate, inputs = baseline(*inputs), candidate(*inputs), ()
-            for which, step in zip(SIDES, (baseline, candidate), strict=True):
+            sides, inputs = [side(*inputs) for side in sides], ()
+            for which, step in zip(SIDES, sides, strict=True):
                 if not callable(step):
                     words = f"with fresh=True the {which} must return the step to time, a function of no arguments"
                     raise ComparisonError(f"{name}: {words}; it returns {type(step).__name__}")
-        self.sides = (_Side(baseline, inputs), _Side(candidate, inputs))
+        self.sides = (_Side(sides[0], inputs), _Side(sides[1], inputs))
         # mx.grad and mx.vmap return the same type as mx.compile, hence the look into the graph.
-        suspicious = type(baseline) is type(mx.compile(abs)) and _has_fused_kernels(baseline(*inputs))
+        suspicious = type(sides[0]) is type(mx.compile(abs)) and fused_kernels(sides[0](*inputs))
         self.note = "the baseline is a compiled function too" if suspicious else ""
 
     def first_calls(self, tolerances: Tolerances) -> float | None:
-        """Time each side's first call and check that the results agree; steps with state are followed for three calls.
-
-        Returns the seconds of the baseline's call when it is too slow, else None.
-        """
+        """Time first calls and check that results agree, of steps with state thrice; return a too slow baseline's seconds."""
         before, (baseline, _) = _copies(self.inputs), self.sides
         for number in range(3 if self.fresh else 1):
             results = []
             for which, side in zip(SIDES, self.sides, strict=True):
                 result = side.call() if number else side.first_call()
                 _check_arrays(self.name, which, result)
-                results.append(_copied(result))
+                results.append(copy.deepcopy(result))  # another call may fill the same arrays again
                 if side is baseline and self.settings.too_slow(side.call_s):
                     if not self.fresh:
-                        results = [_copied(side.call())]  # the first may have built kernels
+                        results = [copy.deepcopy(side.call())]  # the first may have built kernels
                     if (number or not self.fresh) and self.settings.too_slow(side.call_s):
                         return float(f"{side.call_s:.3g}")
                 self._check_inputs(which, before)
-            if words := difference(results[0], results[1], *tolerances):
+            if words := comparison.difference(results[0], results[1], *tolerances):
                 self._refuse(results, words, tolerances)
         return None
 
     def _check_inputs(self, which: str, before: dict[str, Any]) -> None:
         after = _copies(self.inputs)
-        if before.keys() != after.keys():
-            words = f"{len(before)} values became {len(after)}"
-        else:
-            changes = ((path, unequal(before[path], after[path], 0, 0)) for path in before)
-            words = next((f"inputs{path}: {change}" for path, change in changes if change), "")
-        if words:
+        words = "" if before.keys() == after.keys() else f"{len(before)} values became {len(after)}"
+        changes = ((path, comparison.unequal(before[path], after[path], 0, 0)) for path in before if not words)
+        if words := words or next((f"inputs{path}: {change}" for path, change in changes if change), ""):
             remedy = "Work on a copy" if self.fresh else "Work on a copy, or build fresh state for each with fresh=True"
-            raise ComparisonError(
-                f"{self.name}: the {which} changes its inputs ({words}), so the two functions don't get the same ones."
-                f" {remedy}"
-            )
+            words = f"the {which} changes its inputs ({words}), so the two functions don't get the same ones"
+            raise ComparisonError(f"{self.name}: {words}. {remedy}")
 
     def _refuse(self, results: list[Any], words: str, tolerances: Tolerances) -> NoReturn:
         """Raise a ComparisonError that says whether a function disagrees with itself or with the other one."""
         for which, side, result in zip(SIDES, self.sides, results, strict=True):
-            if not self.fresh and difference(result, side.call(), *tolerances):
+            if not self.fresh and comparison.difference(result, side.call(), *tolerances):
                 raise ComparisonError(
                     f"{self.name}: {words}. The {which} returns other values at its second call: it keeps state, or draws"
                     " random numbers. Build fresh state for each side with fresh=True, and set the seed there"
@@ -496,8 +429,6 @@ class _Pair:
 
     def uncompiled_note(self) -> str:
         """Return a note if switching compiling off changes nothing in the candidate, or only what it does in the baseline."""
-        import mlx.core as mx
-
         baseline, candidate = self.sides
         plain, fast = baseline.python.total(), candidate.python.total()
         if fast < 2 and type(candidate.function) is not type(mx.exp):
@@ -510,7 +441,7 @@ class _Pair:
         if more_fast:  # both sides may call compiled functions such as nn.gelu, but most of what runs is not in them
             compiled = bool(more_fast - more_plain) or fast <= max(3, 2 * more_fast.total())
         else:
-            compiled = fast < plain and _has_fused_kernels(candidate.function(*candidate.inputs))
+            compiled = fast < plain and fused_kernels(candidate.function(*candidate.inputs)) > 0
         much = "as much Python as the baseline's" if fast >= plain else "nearly the same Python with compiling off"
         return "" if compiled else f"the candidate isn't compiled in effect: each call runs {much}"
 
@@ -525,16 +456,12 @@ class _Pair:
                 for index in order.sample((0, 1), 2):
                     times[index].append(self.sides[index].block())
                 spent, pairs = time.perf_counter() - start, len(times[0])
-                enough = (spent >= budget and pairs >= 3) or spent >= self.settings.cap_s / 2
-                if enough or (pairs in LOOKS and narrow(times, self.settings.half_width)):
+                if (spent >= budget and pairs >= 3) or spent >= self.settings.cap_s / 2:
+                    break
+                ends = median_interval([b / c for b, c in zip(*times, strict=True)]) if pairs in LOOKS else None
+                if ends and ends[1] - ends[0] <= self.settings.half_width * (ends[0] + ends[1]):
                     break
         finally:
             if collecting:
                 gc.enable()
         return times
-
-
-def narrow(times: tuple[Sequence[float], Sequence[float]], half_width: float) -> bool:
-    """Whether the interval of the pairs' ratios is narrower than the wanted relative half-width."""
-    interval = median_interval([b / c for b, c in zip(*times, strict=True)])
-    return interval is not None and interval[1] - interval[0] <= 2 * half_width * (interval[0] + interval[1]) / 2

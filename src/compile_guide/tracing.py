@@ -1,21 +1,15 @@
 """How often did MLX trace my function, and why?  A log of traces for functions that ``mx.compile`` compiles.
 
 MLX runs a compiled function's Python body on placeholders, once for each new signature, and keeps the graph
-it gets: that run is a *trace*. MLX counts none and names no reason. Wrap a function before compiling it::
+it gets: that run is a *trace*. MLX counts none and names no reason.
 
-    watched = watch(step)
-    fast_step = mx.compile(watched, inputs=state)
-    ...
-    print(watched)
-
-It needs the standard library and mlx alone. What decides between a trace and a cached call was found by running each case on MLX 0.32.4: the thread, the function object,
-the default stream, number, dtypes and shapes of all arrays, and, for the arguments only, containers, keys in their order,
-keyword spelling, and the bits of Python numbers and strings.
+It needs the standard library and mlx alone. MLX 0.32.4 decides between a trace and a cached call by the thread, the function
+object, the default stream, number, dtypes and shapes of all arrays, and, for the arguments only, containers, keys in their
+order, keyword spelling, and the bits of Python numbers and strings.
 """
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import gc
 import struct
@@ -24,17 +18,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, count, islice
 from types import FrameType, MethodType
 from typing import Any
 
-from compile_guide import CompileGuideError
+from compile_guide import CompileGuideError, mx
 
 SHOWN, KEPT, NEAR = 60, 10_000, 16
 """Rows that a table shows, rows that are kept, and latest traces that a new one is compared with."""
 LOOKED_AT, DEPTH, FRAMES, YOUNG, JUST_COLLECTED = 16, 100, 100, 50_000, 100
 """At most so many arrays of a call, levels of a tree, calling frames and young objects are looked at; fewer young ones than the
 last mean that the garbage collector has just run."""
+Keys = tuple[Any, ...]
 EAGER, OFF = "eager call (not compiled here)", "eager call (compiling is off)"
 INLINED = "run inside the trace of another compiled function"
 
@@ -79,13 +74,15 @@ def watch(fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = 
 
     Raises:
         TypeError: ``fun`` cannot be called.
-        TooManyTraces: when the compiled function is called, at the trace that is one too many; the message has the reason.
+        TooManyTraces: at the trace that is one too many, with the reason; so a test may say how many traces are right.
 
-    A test may say how many traces are right::
+    ::
 
-        step = mx.compile(watch(train_step, max_traces=1))
+        watched = watch(train_step, max_traces=1)
+        step = mx.compile(watched)
         for batch in batches:
             step(batch)  # raises TooManyTraces where a batch is traced anew
+        print(watched)
     """
     if not callable(fun):
         raise TypeError(f"watch() needs a function, but got {type(fun).__name__}")
@@ -105,7 +102,7 @@ class Watched:
     def __init__(self, fun: Callable[..., Any], inputs: Any = None, max_traces: int | None = None) -> None:
         """Keep the function; see :func:`watch`."""
         self._fun, self._inputs, self._max_traces = fun, inputs, max_traces
-        self._lock, self._threads, self._local = threading.Lock(), 0, threading.local()
+        self._threads: set[int] = set()
         self.reset()
         functools.update_wrapper(self, fun, updated=())
 
@@ -151,19 +148,12 @@ class Watched:
             raise AttributeError(name)  # while a copy is made
         return getattr(self._fun, name)
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """Copy and pickle as the function would be: by its name where a module has this object under it."""
         found: Any = sys.modules.get(str(self.__dict__.get("__module__")))
         for part in str(self.__dict__.get("__qualname__")).split("."):
             found = getattr(found, part, None)
-        if found is self:
-            return self.__qualname__
-        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "_local")}
-        return copyreg.__newobj__, (type(self),), kept  # type: ignore[attr-defined]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what a copy keeps; locks are no part of it."""
-        vars(self).update(state, _lock=threading.Lock(), _local=threading.local())
+        return self.__qualname__ if found is self else super().__reduce_ex__(protocol)
 
     def _log(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, str]:
         """Note a run of the body; return the trace's number, None where it is none, and the reason."""
@@ -172,37 +162,19 @@ class Watched:
             owner, args = id(args[0]), args[1:]
         # twice where that makes the thread's stream, thrice where nothing is compiled
         runs = _runs(probes()[0], (), 3)
-        reason = OFF if runs == 3 else self._untraced(args, kwargs)
-        if not reason:
-            return self._log_trace(args, kwargs, owner, first_work=runs == 2)
-        with self._lock:
-            self._note(None, reason)
-        return None, reason
-
-    def _untraced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return why a run of the body is no trace, "" where it is one."""
-        arrays = first_arrays((args, kwargs)) or first_arrays(self._inputs)
-        if arrays and _real(arrays):
-            return EAGER
-        if arrays and _inside_another(arrays):
-            return INLINED
-        return "" if _compilable((args, kwargs)) else EAGER
-
-    def _log_trace(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], owner: int | None, first_work: bool
-    ) -> tuple[int, str]:
-        import mlx.core as mx
-
-        stream = None if first_work else str(mx.default_stream(mx.default_device()))
+        if reason := OFF if runs == 3 else self._untraced(args, kwargs):
+            with _LOCK:
+                self._note(None, reason)
+            return None, reason
+        stream = None if runs == 2 else str(mx.default_stream(mx.default_device()))
         captured = tuple(
             ("captured inputs" + "".join(f"[{_text(key)}]" for key in keys), describe(array))
             for keys, array in arrays_of(self._inputs)
         )
         arguments, keywords, batch = describe(args), describe(kwargs), _batch_size(args)
-        with self._lock:
-            if not hasattr(self._local, "number"):  # a thread's ident may be given to a later thread
-                self._local.number = self._threads = self._threads + 1
-            new = _Signature(arguments, keywords, captured, batch, owner, self._local.number, stream)
+        with _LOCK:
+            self._threads.add(_THREAD.number)
+            new = _Signature(arguments, keywords, captured, batch, owner, _THREAD.number, stream)
             call = hash(replace(new, stream=None))
             reason = self._reason(new, call)
             if reason.startswith("cache was") and _batch_size(args, placeholders=False):
@@ -213,6 +185,15 @@ class Watched:
                 self._known[call, stream] = self._traces
             self._note(self._traces, reason)
             return self._traces, reason
+
+    def _untraced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return why a run of the body is no trace, "" where it is one."""
+        arrays = first_arrays((args, kwargs)) or first_arrays(self._inputs)
+        if arrays and _real(arrays):
+            return EAGER
+        if arrays and _inside_another(arrays):
+            return INLINED
+        return "" if _compilable((args, kwargs)) else EAGER
 
     def _note(self, number: int | None, reason: str) -> None:
         self._runs += 1
@@ -242,26 +223,15 @@ class Watched:
             rows.append(("…", f"and {more} more"))
         return f"{self._name()}: {self._traces} trace{'' if self._traces == 1 else 's'}", rows
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return a plain table: number of the trace, reason."""
         title, rows = self._table()
         return "\n".join([title, "trace  reason", *(f"{number:>5}  {reason}" for number, reason in rows)])
 
-    def _repr_html_(self) -> str:
-        import html  # pages and notebooks ask for it; a process that measures does not import it
-
-        title, rows = self._table()
-        body = "".join(f"<tr><td>{number}</td><td>{html.escape(reason)}</td></tr>" for number, reason in rows)
-        head = "<thead><tr><th scope='col'>trace</th><th scope='col'>reason</th></tr></thead>"
-        caption = f"<caption>{html.escape(title)}</caption>"
-        return f"<table class='guide-table'>{caption}{head}<tbody>{body}</tbody></table>"
-
 
 def describe(value: Any) -> _Node:
     """Describe a value as MLX's key does: a tuple is a list, True is 1, but 1 and 1.0 are two values."""
-    import mlx.core as mx
-
-    if isinstance(value, mx.array):
+    if isinstance(value, sys.modules["mlx.core"].array):
         dtype = str(value.dtype).rpartition(".")[2]
         return _Node("array", (dtype, value.shape), f"{dtype} array {value.shape}")
     if isinstance(value, list | tuple):
@@ -325,14 +295,11 @@ def _differences(path: str, old: _Node, new: _Node) -> list[str]:
         return [f"{path}: {what} {before} → {after}" for what, before, after in pairs if before != after]
     if old.key != new.key:
         return [f"{path}: {'value ' if old.kind == 'value' else ''}{old.text} → {new.text}"]
-    keys = new.key if new.kind == "dict" else range(len(new.parts))
-    parts = zip(keys, old.parts, new.parts, strict=True)
+    parts = zip(new.key if new.kind == "dict" else range(new.key), old.parts, new.parts, strict=True)
     return [change for key, x, y in parts for change in _differences(f"{path}[{_text(key)}]", x, y)]
 
 
-def arrays_of(
-    tree: Any, path: tuple[Any, ...] = (), around: tuple[int, ...] = ()
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def arrays_of(tree: Any, path: Keys = (), around: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     """Walk over the arrays of a tree with the keys that lead to them, into lists, tuples and dicts, as MLX does."""
     if isinstance(tree, sys.modules["mlx.core"].array):
         yield path, tree
@@ -354,21 +321,22 @@ def _compilable(tree: Any, depth: int = 0) -> bool:
     return isinstance(tree, sys.modules["mlx.core"].array | bool | int | float | str | None)
 
 
-class _Runs(threading.local):
-    number = 0
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.number = next(_THREADS)  # an ident may be given to a later thread
+        self.runs = 0  # of bodies of our own compiled functions: that tells what MLX is doing, and evaluates nothing
 
 
-_RUNS = _Runs()
-"""How often the bodies of our own compiled functions ran in this thread: that tells what MLX is doing, and evaluates nothing."""
+_LOCK, _THREADS = threading.RLock(), count(1)
+_THREAD = _Thread()
 
 
 @functools.cache
 def probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return a compiled function without arguments and one of any arrays; they live as long as the process."""
-    import mlx.core as mx
 
     def body(*arrays: Any) -> list[Any]:
-        _RUNS.number += 1
+        _THREAD.runs += 1
         return [] if arrays else [mx.zeros(())]
 
     return mx.compile(lambda: body()), mx.compile(lambda *arrays: body(*arrays), shapeless=True)
@@ -376,12 +344,12 @@ def probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def _runs(compiled: Callable[..., Any], arrays: Sequence[Any], calls: int) -> int:
     """Call a function of ours until it runs no more, at most so many times; return how often it ran."""
-    before = _RUNS.number
+    before = _THREAD.runs
     for number in range(1, calls + 1):
         compiled(*arrays)
-        if _RUNS.number - before < number:
+        if _THREAD.runs - before < number:
             break
-    return _RUNS.number - before
+    return _THREAD.runs - before
 
 
 def are_placeholders(arrays: Sequence[Any]) -> bool:
@@ -403,8 +371,7 @@ def _real(arrays: list[Any]) -> bool:
 def _inside_another(arrays: list[Any]) -> bool:
     """Return whether the call stands in another compiled function's trace: a caller then holds placeholders, and not ours.
 
-    MLX makes new objects of the arrays for each compiled function. So where the caller holds ours, it is a plain function
-    around this one.
+    MLX makes new objects of them for each compiled function; where the caller holds ours, it is a plain function around it.
     """
     array, ours = sys.modules["mlx.core"].array, set(map(id, arrays))
     frame: FrameType | None = sys._getframe(1)
@@ -422,9 +389,8 @@ def _inside_another(arrays: list[Any]) -> bool:
 def _batch_size(args: tuple[Any, ...], placeholders: bool = True) -> int | None:
     """Return the size of the axis that a compiled ``mx.vmap`` maps over, None where there is none.
 
-    ``mx.vmap`` hides it from the function. But the tuple of arguments that it got from ``mx.compile`` still exists, among
-    the youngest objects: its arrays are placeholders, with one axis more. Without ``placeholders``, those of an
-    ``mx.vmap`` that isn't compiled, or of the program itself, are looked for.
+    ``mx.vmap`` hides it. But the tuple of arguments that it got from ``mx.compile`` is among the youngest objects: its
+    arrays are placeholders, with one axis more. Without ``placeholders``, an ``mx.vmap`` that isn't compiled is looked for.
     """
     inner = first_arrays(args, len(args) + LOOKED_AT)
     if not inner or gc.get_count()[0] > YOUNG:

@@ -22,6 +22,8 @@ VISITED = (
 )
 MOSTLY = ("index.html", "search.html", "gallery/index.html", "claims.html")
 """Pages that the keyboard walks through, besides an example, where the code is."""
+SUMMED_UP = "training"
+"""A search that finds examples, pages and parts of the ledger."""
 
 
 def visits(root: Path, home: str, names: list[str], modules: Path) -> list[Task]:
@@ -90,10 +92,15 @@ def as_reader(root: Path, home: str, names: list[str]) -> list[Task]:
     def find(place: str, lane: Lane) -> Row:
         wanted = search.queries()
         lost = tuple(search.missed(lane.browser, place, wanted))
-        hit = f"{len(wanted) - len(lost)} of {len(wanted)} find their page first"
+        share = 1 - len(lost) / len(wanted)
+        hit = f"{len(wanted) - len(lost)} of {len(wanted)} find their page first: {share:.0%}"
         return Row(f"search, {place.partition(':')[0]}", f"{len(wanted)} queries", lost, hit)
 
-    return [walk, partial(find, home), partial(find, root.as_uri() + "/")]
+    def sum_up(lane: Lane) -> Row:
+        bad = tuple(search.badly_summed_up(lane.browser, home, SUMMED_UP))
+        return Row("search, summaries", "10 results", bad, f"of {SUMMED_UP!r}")
+
+    return [walk, partial(find, home), partial(find, root.as_uri() + "/"), sum_up]
 
 
 def audits(home: str, names: list[str], modules: Path) -> Row:

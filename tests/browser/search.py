@@ -15,6 +15,9 @@ from browser.visit import context
 
 QUERIES = Path(__file__).with_name("queries.toml")
 PATIENCE = 20_000  # ms
+SUMMED_UP = 10
+NO_SUMMARY = ("Note", "Go to the end", "Measured on", "...")
+"""How a summary begins that doesn't say what its page says."""
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,21 @@ def missed(browser: Browser, home: str, wanted: list[Query]) -> Iterator[Finding
         if (found := first_result(tab, home, query.words)) not in query.pages:
             expected = " or ".join(query.pages)
             yield Finding(f"search, {where}", "search.html", f"{query.words!r}: {found or 'nothing'}, not {expected}")
+    own.close()
+
+
+def badly_summed_up(browser: Browser, home: str, words: str) -> Iterator[Finding]:
+    """Yield results whose summary is missing, or says what is no part of its page's subject."""
+    own = context(browser)
+    tab = own.new_page()
+    first_result(tab, home, words)
+    results = tab.locator("ul.search li").all()[:SUMMED_UP]
+    for result in results:
+        page = result.locator("a").get_attribute("href") or ""
+        try:
+            said = result.locator("p.context").inner_text(timeout=PATIENCE)
+        except TimeoutError:
+            said = ""
+        if not said or said.startswith(NO_SUMMARY):
+            yield Finding("search, summaries", "search.html", f"{words!r}: {page}: {said[:60] or 'no summary'}")
     own.close()

@@ -176,6 +176,15 @@ def test_a_search_that_finds_another_page_first_is_found(browser: Browser, tmp_p
         assert not list(search.missed(browser, home, [search.Query("x", "name", ("wanted.html", "other.html"))]))
 
 
+def test_a_search_summary_about_downloads_is_found(browser: Browser, tmp_path: Path) -> None:
+    said = {"good.html": "A loss.", "bad.html": "Go to the end to download the full example code."}
+    rows = [f"<li><a href='{name}'>Title</a><p class=context>{words}</p></li>" for name, words in said.items()]
+    put(tmp_path, "search.html", body=f"<ul class=search>{''.join(rows)}</ul>")
+    with serve.served(tmp_path) as home:
+        found = [finding.what for finding in search.badly_summed_up(browser, home, "x")]
+    assert found == ["'x': bad.html: Go to the end to download the full example code."]
+
+
 def test_a_low_score_is_found_with_what_lowered_it() -> None:
     parts = {kind: {"score": 1, "auditRefs": []} for kind in lighthouse.WANTED}
     parts["seo"] = {"score": 0.9, "auditRefs": [{"id": "meta", "weight": 1}]}

@@ -46,3 +46,11 @@ def test_the_policy_lets_the_themes_script_run_by_its_hash_and_no_other(tmp_path
     hashes = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline}
     assert hashes and hashes == set(re.findall(r"sha256-([^&]+)&#x27;", policy))
     assert "default-src &#x27;none&#x27;" in policy and "unsafe-eval" not in policy
+
+
+def test_the_search_page_loads_nothing_for_code_and_tabs(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\nWords.\n"})
+    put_records(tmp_path)
+    out = build(tmp_path, guide=True, settings='html_js_files = ["copybutton.js", "mine.js"]\n').out
+    assert "mine.js" in head(out) and "copybutton.js" in head(out)
+    assert "mine.js" in head(out, "search") and "copybutton.js" not in head(out, "search")

@@ -16,6 +16,7 @@ from guide import ROOT, all_claims
 from quick_compiler import with_quick_compiler
 from reproduce import SPHINX, copy_tree
 
+from compile_guide._process import KERNELS, kept_kernels
 from compile_guide.examples import find_examples
 from compile_guide.recorder.machine import backend
 
@@ -36,9 +37,15 @@ def shown(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A copy of the tree, so that a build of the tests disturbs nobody's, and what Sphinx said of it."""
+    """A copy of the tree, so that a build of the tests disturbs nobody's, and what Sphinx said of it.
+
+    Kernels are kept where a build of the tree itself would find them.
+    """
     folder = tmp_path_factory.mktemp("checkout") / "tree"
     copy_tree(ROOT, folder)
+    if kept_kernels(ROOT):
+        (folder / KERNELS).parent.mkdir(exist_ok=True)
+        (folder / KERNELS).symlink_to(ROOT / KERNELS)
     return folder, sphinx(folder)
 
 

@@ -110,7 +110,7 @@ def test_a_share_is_printed_in_percent_to_two_digits(share: float | None, option
 
 @pytest.mark.parametrize(
     ("encoding", "text"),
-    [("utf-8", "1.2× 3 µs → 4–5 …"), ("latin-1", "1.2x 3 us -> 4-5 ..."), ("ascii", "1.2x 3 us -> 4-5 ...")],
+    [("utf-8", "1.2× 3 µs → 4–5 …"), ("latin-1", "1.2× 3 µs -> 4-5 ..."), ("ascii", "1.2x 3 us -> 4-5 ...")],
 )
 def test_what_an_encoding_cannot_write_is_replaced(encoding: str, text: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)

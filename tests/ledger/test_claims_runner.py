@@ -107,7 +107,7 @@ def test_check_about_the_first_work_gets_no_warm_up():
 
 def test_program_runs_one_check(tmp_path: Path):
     file = tmp_path / "seen.json"
-    argv = [sys.executable, "-m", "compile_guide.ledger.check", str(CLAIMS), "dtype-retraces", str(file)]
+    argv = [sys.executable, "-m", "compile_guide.ledger.check", str(CLAIMS), "tracing", "dtype-retraces", str(file)]
     assert subprocess.run(argv, cwd=tmp_path, check=False).returncode == 0
     assert json.loads(file.read_text()) == {
         "holds": True,

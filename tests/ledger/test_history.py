@@ -135,6 +135,12 @@ def test_checks_run_and_are_saved(tmp_path: Path, this_mlx: None, capsys: pytest
     assert capsys.readouterr().out == "0.32.4: ok, 2 verdicts\n"
 
 
+def test_releases_asked_side_by_side_are_all_saved(tmp_path: Path, this_mlx: None):
+    out = tmp_path / "history.json"
+    assert run("error-type-kept", "--releases", "0.32.3,0.32.4,0.31.2", "--jobs", "3", "--out", str(out)) == 0
+    assert [one.mlx for one in history.load(out).versions] == ["0.31.2", "0.32.3", "0.32.4"]
+
+
 def test_package_beside_a_newer_mlx_does_not_bring_it_along(
     tmp_path: Path, this_mlx: None, monkeypatch: pytest.MonkeyPatch
 ):

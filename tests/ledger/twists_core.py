@@ -55,6 +55,9 @@ LIVE_EXPORT = (
 )
 """An exported function is the live one."""
 ONE_MESSAGE = "import mlx.nn as nn\nnn.average_gradients = lambda tree: {'a': mx.distributed.all_sum(tree['a'])}"
+SUM_ONCE = (
+    "sums = {}\nsend = mx.distributed.all_sum\nmx.distributed.all_sum = lambda x: sums.setdefault(id(x), send(x))"
+)
 RAISE_LATER = """
 def once(f):
     calls = []
@@ -118,6 +121,9 @@ TWISTS: dict[str, str] = {
     "collective-gradient-sum": "mx.grad = lambda f: lambda x: 0 * x + 3",
     "collective-vmap-gather": "mx.vmap = lambda f: lambda x: mx.zeros((2, 6))",
     "average-gradients-mixed": ONE_MESSAGE,
+    "collectives-merged": SUM_ONCE,
+    "compiled-beside-plain": "eager()",
+    "collective-unused": "mx.compile = lambda f: lambda x: mx.distributed.all_sum(f(x))",
     "collective-one-process": "mx.distributed.all_sum = lambda x: x + 1",
     # exporting
     "export-state-followed": LIVE_EXPORT,

@@ -22,8 +22,8 @@ from compile_guide.sphinxext.private_names import PRIVATE_NAMES as OF_A_GUEST
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 EXTENSION = ROOT / "docs" / "_ext"
-MOST_LINES = 8_100
-"""7,000 were wanted. The watcher's checks, a process for each example, and downloads that stand alone took more."""
+MOST_LINES = 7_000
+"""The package stays below this. What this guide alone needs, such as the pages of the ledger, goes to docs/_ext."""
 
 # Rooms
 
@@ -177,7 +177,7 @@ def test_msgspec_is_imported_where_files_are_read_alone() -> None:
 
 def test_records_and_the_site_are_imported_without_mlx() -> None:
     rooms = "compile_guide.records.commands, compile_guide.records.schema, compile_guide.sphinxext"
-    code = f"import sys, {rooms}.gallery, {rooms}.scraper; print('mlx' in sys.modules)"
+    code = f"import sys, {rooms}.gallery; print('mlx' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -13,7 +13,7 @@ from conftest import make_entry, make_record, small_disk
 from guide import PACKAGE
 
 from compile_guide import __main__
-from compile_guide.examples import ExampleError, copy_example, files_of, helpers_of
+from compile_guide.examples import ExampleError, copy_example, files_of
 from compile_guide.records.diff import rows
 from compile_guide.records.schema import save
 
@@ -166,14 +166,19 @@ def test_copy_does_not_write_through_what_is_no_file(kind: str, script: Path, tm
     assert not (tmp_path / "elsewhere.py").exists()
 
 
-def test_helpers_follow_the_imports_of_helpers_and_nothing_else() -> None:
-    assert helpers_of("import os\n") == []
-    assert helpers_of("    from compile_guide.comparison import Run\n") == ["comparison", "formatting"]
-    assert helpers_of("import compile_guide.tracing\nfrom compile_guide import formatting\n") == [
-        "formatting",
-        "tracing",
-    ]
-    assert helpers_of("from compile_guide.recorder import measure\nfrom compile_guide.none import x\n") == []
+@pytest.mark.parametrize(
+    ("text", "helpers"),
+    [
+        ("import os\n", []),
+        ("    from compile_guide.comparison import Run\n", ["__init__", "comparison", "formatting"]),
+        ("import compile_guide.tracing\nfrom compile_guide import formatting\n", ["__init__", "formatting", "tracing"]),
+        ("from compile_guide.recorder import measure\nfrom compile_guide.none import x\n", []),
+    ],
+)
+def test_helpers_follow_the_imports_of_helpers_and_nothing_else(text: str, helpers: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(text, encoding="utf-8")
+    assert list(files_of(script)) == ["mine.py", *(f"compile_guide/{name}.py" for name in helpers)]
 
 
 def test_an_example_needs_the_modules_and_files_beside_it_that_it_names(script: Path, tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ def test_names_and_limits_go_to_the_record_command(noxfile: ModuleType) -> None:
     assert found.rest == ("gelu_speedup", "compile_basics", "--budget", "0.5", "--processes", "2", "--keep-going")
 
 
+def test_published_packages_are_measured_all_together(noxfile: ModuleType) -> None:
+    found = noxfile.parse(["--published", "--budget", "1"], measures=True, records=True)
+    assert found == noxfile.Options(BUILD, ("--budget", "1"), published=True)
+    with pytest.raises(noxfile.Refusal, match=r"^--published measures all of its functions: with it go --budget and "):
+        noxfile.parse(["--published", "gelu_speedup"], measures=True, records=True)
+
+
 def test_options_of_pytest_keep_their_order(noxfile: ModuleType) -> None:
     arguments = ["-k", "gelu or state", "--mlx", BUILD, "tests/test_timing.py", "-x", "--durations=3"]
     found = noxfile.parse(arguments, passes_on=True)
@@ -209,6 +216,35 @@ def test_a_broken_compiler_is_told_from_none(
     assert "\n" not in fault
 
 
+def put_program(folder: Path, name: str, status: int = 0) -> None:
+    """Write a program that ends with this exit status."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\nexit {status}\n", encoding="ascii")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_a_mac_is_asked_for_apples_tools_where_its_gpp_is_a_stand_in(
+    status: int, noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_program(tmp_path, "xcode-select", status)
+    assert Path("/usr/bin/g++").exists()
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin")
+    fault = noxfile.compiler_fault("darwin")
+    assert (fault is None) == (status == 0)
+    assert fault is None or ("`xcode-select --install`" in fault and "\n" not in fault)
+
+
+def test_a_mac_with_another_gpp_needs_no_tools_and_one_without_any_does(
+    noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_program(tmp_path / "brew", "g++")
+    monkeypatch.setenv("PATH", str(tmp_path / "brew"))
+    assert noxfile.compiler_fault("darwin") is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "command line tools are missing" in (noxfile.compiler_fault("darwin") or "")
+
+
 def test_a_cuda_build_is_refused_where_there_is_no_gpu(noxfile: ModuleType, tmp_path: Path) -> None:
     """Before gigabytes are installed: MLX itself would compute on the processor and say nothing."""
     doors = (str(tmp_path / "nvidiactl"), str(tmp_path / "dxg"))
@@ -230,6 +266,13 @@ def test_a_session_for_a_missing_gpu_ends_in_one_line(session: str) -> None:
 # Which record is shown
 
 
+def put_record(name: str, backend: str, day: int, *comparisons: str) -> None:
+    """Write what decides whether a record is shown; the comparisons are all of one example."""
+    facts = {"id": name, "created": f"2026-11-0{day}T00:00:00Z", "machine": {"backend": backend}}
+    entries = [{"example": "one", "name": comparison} for comparison in comparisons]
+    Path("docs/records", f"{name}.json").write_text(json.dumps({**facts, "comparisons": entries}))
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with three records, two of them from CPUs."""
@@ -237,35 +280,47 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("COMPILE_GUIDE_RECORD", raising=False)
     Path("docs/records").mkdir(parents=True)
     Path("build").mkdir()
-    for name, backend, day in (("old", "cpu", 1), ("new", "cpu", 2), ("gpu", "cuda", 3)):
-        facts = {"id": name, "created": f"2026-11-0{day}T00:00:00Z", "machine": {"backend": backend}}
-        Path("docs/records", f"{name}.json").write_text(json.dumps(facts))
+    for name, backend, day in (("old", "cpu", 1), ("gpu", "cuda", 2), ("new", "cpu", 3)):
+        put_record(name, backend, day, "a", "b", "c")
     return tmp_path
 
 
-@pytest.mark.parametrize(("mlx", "shown"), [("cpu", "new"), ("cuda13", "gpu"), ("metal", "gpu")])
-def test_the_newest_record_of_this_backend_is_shown_or_the_newest_of_all(
-    noxfile: ModuleType, checkout: Path, mlx: str, shown: str
-) -> None:
-    assert noxfile.record_to_show(mlx) == shown
+def test_where_nothing_was_measured_the_most_telling_backend_is_shown(noxfile: ModuleType, checkout: Path) -> None:
+    assert noxfile.record_to_show() == "gpu"
+    Path("docs/records/gpu.json").unlink()
+    assert noxfile.record_to_show() == "new"
+
+
+def test_a_record_with_few_comparisons_is_not_shown_beside_whole_ones(noxfile: ModuleType, checkout: Path) -> None:
+    put_record("few", "metal", 4, "a")
+    assert noxfile.record_to_show() == "gpu"
+
+
+def test_a_record_that_lacks_what_its_example_measures_by_now_is_not_shown(noxfile: ModuleType, checkout: Path) -> None:
+    put_record("new", "cpu", 3, "a", "b", "c", "d")
+    assert noxfile.record_to_show() == "new"
+    put_record("gpu", "cuda", 2, "a", "b", "c", "d", "only on a GPU")
+    assert noxfile.record_to_show() == "gpu"
+    put_record("few", "cuda", 4, "only on two GPUs")
+    assert noxfile.record_to_show() == "gpu"
 
 
 def test_what_was_measured_here_last_is_shown_before_others(noxfile: ModuleType, checkout: Path) -> None:
     (checkout / "build" / "this-record").write_text("old\n")
-    assert noxfile.record_to_show("cpu") == "old"
+    assert noxfile.record_to_show() == "old"
 
 
 def test_a_record_that_was_measured_here_and_deleted_is_not_missed(noxfile: ModuleType, checkout: Path) -> None:
     (checkout / "build" / "this-record").write_text("gone\n")
-    assert noxfile.record_to_show("cpu") == "new"
+    assert noxfile.record_to_show() == "gpu"
 
 
 def test_the_environment_chooses_the_record(
     noxfile: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout / "build" / "this-record").write_text("old\n")
-    monkeypatch.setenv("COMPILE_GUIDE_RECORD", "gpu")
-    assert noxfile.record_to_show("cpu") == "gpu"
+    monkeypatch.setenv("COMPILE_GUIDE_RECORD", "new")
+    assert noxfile.record_to_show() == "new"
 
 
 def test_a_record_named_but_missing_is_refused(
@@ -273,28 +328,29 @@ def test_a_record_named_but_missing_is_refused(
 ) -> None:
     monkeypatch.setenv("COMPILE_GUIDE_RECORD", "none")
     with pytest.raises(noxfile.Refusal, match=r"^COMPILE_GUIDE_RECORD=none: there is no docs/records/none\.json$"):
-        noxfile.record_to_show("cpu")
+        noxfile.record_to_show()
 
 
 def test_without_any_record_the_reader_is_told_to_measure(noxfile: ModuleType, checkout: Path) -> None:
     for path in Path("docs/records").iterdir():
         path.unlink()
     with pytest.raises(noxfile.Refusal, match=r"^docs/records holds no record: `nox -s docs` measures this machine$"):
-        noxfile.record_to_show("cpu")
+        noxfile.record_to_show()
 
 
 def test_a_file_that_is_no_record_hides_no_other(noxfile: ModuleType, checkout: Path) -> None:
     hostile = {"deep": b"[" * 100_000, "large": b" " * 5_000_000, "list": b"[]", "text": b"hello", "bytes": b"\xff",
-               "numbers": b'{"id": 1, "created": 2, "machine": {"backend": 3}}'}  # fmt: skip
+               "numbers": b'{"id": 1, "created": 2, "machine": {"backend": 3}, "comparisons": 4}',
+               "backend": b'{"id": "backend", "created": "2026", "machine": {"backend": "tpu"}, "comparisons": []}'}  # fmt: skip
     for name, content in hostile.items():
         Path("docs/records", f"{name}.json").write_bytes(content)
     Path("docs/records/folder.json").mkdir()
     os.mkfifo("docs/records/pipe.json")
-    assert noxfile.record_to_show("cpu") == "new"
+    assert noxfile.record_to_show() == "gpu"
     for name in ("old", "new", "gpu"):
         Path("docs/records", f"{name}.json").unlink()
     with pytest.raises(noxfile.Refusal, match="holds no record that can be read"):
-        noxfile.record_to_show("cpu")
+        noxfile.record_to_show()
 
 
 class Ends:
@@ -311,10 +367,10 @@ class Ends:
 def test_a_build_that_ended_with_status_0_before_it_was_finished_is_refused(
     noxfile: ModuleType, checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    noxfile.build(Ends(True), "python", "cpu")
+    noxfile.build(Ends(True), "python")
     assert "Site: " in capsys.readouterr().out
     with pytest.raises(noxfile.Refusal, match="before the site was finished"):
-        noxfile.build(Ends(False), "python", "cpu")
+        noxfile.build(Ends(False), "python")
     assert "Site: " not in capsys.readouterr().out
 
 
@@ -345,7 +401,7 @@ def test_a_note_of_the_last_recording_that_was_cut_off_is_not_missed(
     noxfile: ModuleType, checkout: Path, content: bytes
 ) -> None:
     (checkout / "build" / "this-record").write_bytes(content)
-    assert noxfile.record_to_show("cpu") == "new"
+    assert noxfile.record_to_show() == "gpu"
 
 
 @pytest.mark.parametrize("content", [None, *CUT_OFF.values()], ids=["missing", *CUT_OFF])

@@ -50,10 +50,10 @@ def test_a_script_is_found_by_its_name_even_if_it_measures_nothing(project: Path
 
 def test_a_name_that_two_scripts_have_is_refused_where_it_matters(project: Path) -> None:
     galleries = [project / "examples", project / "tutorials"]
-    with pytest.raises(ExampleError, match=r"^two examples have one file name"):
+    with pytest.raises(ExampleError, match=r"^two examples have the same file name"):
         find_examples(galleries, ["plain"])
     write(project, {"tutorials/one.py": MEASURES})
-    with pytest.raises(ExampleError, match=r"^two examples have one file name"):
+    with pytest.raises(ExampleError, match=r"^two examples have the same file name"):
         find_examples(galleries)
 
 

@@ -97,6 +97,14 @@ def test_a_cuda_machine_is_named_after_its_gpu(here: Machine) -> None:
     assert cuda.id == "cuda-nvidia-h200-mlx-1-0"
 
 
+def test_two_gpus_are_another_machine_than_one(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "device_count", lambda _kind: 2)
+    both = machine.gpu()
+    assert both == f"2 × {mx.device_info()['device_name']}"
+    cuda = msgspec.structs.replace(here, backend="cuda", gpu="2 × NVIDIA H200", mlx="1.0")
+    assert machine_of(msgspec.structs.asdict(cuda)).id == "cuda-2-nvidia-h200-mlx-1-0"
+
+
 def test_a_missing_command_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert machine.compiler() is None

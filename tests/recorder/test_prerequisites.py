@@ -110,32 +110,3 @@ def test_another_backend_than_asked_is_not_measured(tmp_path: Path) -> None:
     said = f"compile-guide: {other} was asked for, but MLX {here['mlx']} computes on {here['backend']} here: "
     assert ended.returncode == 2 and ended.stderr.startswith(said) and len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "docs").exists()
-
-
-def put_program(folder: Path, name: str, status: int = 0) -> None:
-    """Write a program that ends with this exit status."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\nexit {status}\n", encoding="ascii")
-    (folder / name).chmod(0o755)
-
-
-@pytest.mark.parametrize("status", [0, 2])
-def test_a_mac_is_asked_for_apples_tools_where_its_gpp_is_a_stand_in(
-    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_program(tmp_path, "xcode-select", status)
-    assert Path("/usr/bin/g++").exists()
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin")
-    fault = _prerequisites.compiler_fault("darwin")
-    assert (fault is None) == (status == 0)
-    assert fault is None or ("`xcode-select --install`" in fault and "\n" not in fault)
-
-
-def test_a_mac_with_another_gpp_needs_no_tools_and_one_without_any_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_program(tmp_path / "brew", "g++")
-    monkeypatch.setenv("PATH", str(tmp_path / "brew"))
-    assert _prerequisites.compiler_fault("darwin") is None
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "command line tools are missing" in (_prerequisites.compiler_fault("darwin") or "")

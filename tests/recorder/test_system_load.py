@@ -16,8 +16,8 @@ from site_builds import build, put_records, write
 from test_recorder import GOOD, gallery, quick
 
 from compile_guide._process import output_of
-from compile_guide.recorder import system_load
-from compile_guide.recorder.system_load import PS, Snapshot, others_between, read_linux, read_ps, snapshot
+from compile_guide.recorder import conditions
+from compile_guide.recorder.conditions import PS, Snapshot, others_between, read_linux, read_ps, snapshot
 from compile_guide.records.schema import dump, load, parse
 from compile_guide.sphinxext.text import disturbances
 
@@ -37,7 +37,6 @@ def test_our_own_work_does_not_count() -> None:
     running = [subprocess.Popen(burn(1.5)) for _ in range(os.cpu_count() or 1)]
     assert [one.wait() for one in running] == [0] * len(running)
     after = snapshot()
-    assert before is not None and after is not None
     seen, ours = others_between(before, after), (after.ours - before.ours) / (after.clock - before.clock)
     assert ours > 0.1
     assert seen is not None and seen <= len(running) - ours + 0.1
@@ -50,7 +49,6 @@ def test_work_of_other_programs_counts() -> None:
         time.sleep(1.5)
         used, after = spent(other.pid) - begun, snapshot()
         other.kill()
-    assert before is not None and after is not None
     seen = others_between(before, after)
     assert used > 0.1
     assert seen is not None and seen * (after.clock - before.clock) >= used - 0.1
@@ -66,7 +64,7 @@ def spent(pid: int) -> float:
 
 
 def test_ticks_of_linux_leave_out_waiting_and_count_stolen_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system_load.os, "sysconf", lambda name: 100)
+    monkeypatch.setattr(conditions.os, "sysconf", lambda name: 100)
     assert read_linux("cpu  100 20 30 9999 8888 1 2 47 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n") == {0: 2.0}
     assert read_linux("") == {}
 
@@ -99,7 +97,7 @@ def test_small_commands_answer_in_english(monkeypatch: pytest.MonkeyPatch) -> No
 def test_of_listed_processes_new_ones_count_whole_and_ended_ones_not() -> None:
     before = Snapshot({1: 10.0, 2: 5.0}, 0.0, 100.0)
     assert others_between(before, Snapshot({1: 11.0, 3: 0.5}, 7.0, 102.0)) == 0.75
-    assert others_between(before, None) is None
+    assert others_between(before, Snapshot({}, 7.0, 102.0)) is None
 
 
 def test_a_recording_beside_a_busy_program_says_so(tmp_path: Path) -> None:

@@ -15,9 +15,7 @@ from conftest import make_entry, make_record
 from guide import ROOT
 from test_recorder import GOOD, SRC, gallery, quick
 
-from compile_guide.recorder.machine import supply
-from compile_guide.recorder.measure import Result
-from compile_guide.recorder.thermal import (
+from compile_guide.recorder.conditions import (
     PRESSURE,
     Snapshot,
     read_intel,
@@ -27,6 +25,8 @@ from compile_guide.recorder.thermal import (
     snapshot,
     throttled,
 )
+from compile_guide.recorder.machine import supply
+from compile_guide.recorder.measure import Result
 from compile_guide.records.schema import dump, load, parse
 from compile_guide.sphinxext.text import disturbances
 
@@ -50,7 +50,8 @@ def test_a_counter_of_linux_that_grows_is_heat(tmp_path: Path) -> None:
     cool = snapshot(processors=tmp_path)
     assert throttled(cool, snapshot(processors=tmp_path)) is False
     assert throttled(cool, snapshot(processors=count(tmp_path, 3, 1))) is True
-    assert snapshot(processors=tmp_path / "nothing") == Snapshot(None, None)
+    nothing = snapshot(processors=tmp_path / "nothing")
+    assert (nothing.counts, nothing.slow) == ((), None)
 
 
 def test_counters_of_nvidia_are_read_and_an_error_is_none() -> None:
@@ -75,10 +76,10 @@ def test_thermal_pressure_of_macos_is_read() -> None:
 
 
 def test_one_hot_look_is_enough_and_knowing_nothing_is_not_being_cool() -> None:
-    cool, hot, unknown = Snapshot(None, False), Snapshot(None, True), Snapshot(None, None)
+    cool, hot, unknown = (Snapshot({}, 0.0, 0.0, (), slow) for slow in (False, True, None))
     assert [throttled(cool, hot), throttled(hot, cool), throttled(cool, cool)] == [True, True, False]
     assert throttled(unknown, unknown) is None
-    assert throttled(Snapshot((1,), None), unknown) is None
+    assert throttled(Snapshot({}, 0.0, 0.0, (1,)), unknown) is None
 
 
 def test_one_hot_process_marks_its_example() -> None:
@@ -92,7 +93,7 @@ def test_one_hot_process_marks_its_example() -> None:
 def test_a_recording_on_a_machine_that_grows_hot_says_so(tmp_path: Path) -> None:
     """The counters are a folder of ours, and the example itself turns them up."""
     count(tmp_path / "cpus", 0)
-    fake = f"import compile_guide.recorder.thermal as h, pathlib\nh.snapshot.__kwdefaults__['processors'] = pathlib.Path({str(tmp_path / 'cpus')!r})\n"
+    fake = f"import compile_guide.recorder.conditions as h, pathlib\nh.snapshot.__kwdefaults__['processors'] = pathlib.Path({str(tmp_path / 'cpus')!r})\n"
     (tmp_path / "sitecustomize.py").write_text(fake, encoding="utf-8")
     file = tmp_path / "cpus" / "cpu0" / "thermal_throttle" / "core_throttle_count"
     gallery(

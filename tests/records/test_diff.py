@@ -12,8 +12,8 @@ from conftest import make_entry, make_record, make_run
 
 from compile_guide import __main__
 from compile_guide.formatting import NO_BREAK
-from compile_guide.records import git as records_git
-from compile_guide.records.diff import CHIPS_DIFFER, agreement_lines, as_markdown, rows, same_chip, time_interval
+from compile_guide.records import record_set
+from compile_guide.records.diff import CHIPS_DIFFER, agreement_lines, as_markdown, rows, same_chip
 from compile_guide.records.schema import Entry, Record, save
 
 EVEN = (0.98, 0.99, 1.0, 1.0, 1.01, 1.02)
@@ -91,7 +91,7 @@ def test_without_an_interval_or_a_counterpart_nothing_is_decided(b: Entry) -> No
 
 def test_a_single_process_has_the_interval_of_its_samples() -> None:
     run = make_run(candidate_s=tuple(1e-3 + i * 1e-6 for i in range(12)))
-    low, high = time_interval(Entry("e", "x", (run,), None, None, "").comparison()) or (0, 0)
+    low, high = Entry("e", "x", (run,), None, None, "").comparison().time_interval or (0, 0)
     assert 1e-3 < low < high < 1.011e-3
 
 
@@ -367,8 +367,8 @@ def test_a_huge_file_at_a_revision_is_refused_unread(
     git(big.parent, "add", "big.json")
     git(big.parent, "commit", "--quiet", "-m", "big")
     asked: list[tuple[str, ...]] = []
-    run = records_git._git
-    monkeypatch.setattr(records_git, "_git", lambda *argv: asked.append(argv[2:]) or run(*argv))
+    run = record_set._git
+    monkeypatch.setattr(record_set, "_git", lambda *argv: asked.append(argv[2:]) or run(*argv))
     status, _, err = compare(capsys, f"{big}@HEAD", str(history))
     assert (status, err) == (2, "compile-guide: big.json@HEAD: larger than 4 MB; no machine's record is\n")
     assert ("cat-file", "blob") not in {argv[:2] for argv in asked}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from conftest import make_record
+from guide import CLAIMS as GUIDES_CLAIMS
 from reproduce import differing
 from site_builds import Site, build, conf, put_records, write
 from sphinx.util.inventory import InventoryFile
@@ -79,7 +81,8 @@ def test_pages_that_two_processes_read_are_those_that_one_reads(tmp_path: Path) 
         put_records(folder, SEEN)
         write(folder, {"conf.py": conf(settings=put_claim(folder))})
         argv = [sys.executable, "-m", "sphinx", "-c", ".", "docs", "out", "-d", "doctrees", "-q", "-W", "-j", jobs]
-        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+        env = os.environ | {"PYTHONPATH": str(GUIDES_CLAIMS.parent)}
+        done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
         assert (done.returncode, done.stderr) == (0, "")
         outs.append(folder / "out")
     assert differing(*outs) == []

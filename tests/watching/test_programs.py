@@ -85,7 +85,7 @@ def test_the_page_holds_the_report_and_asks_for_nothing_else(report: Any) -> Non
 
 
 def test_text_of_a_program_is_no_markup_in_the_page(tmp_path: Path) -> None:
-    from compile_guide.watching.report import as_html
+    from compile_guide.watching.launcher import as_html
 
     page = as_html({"functions": [{"name": "</script><b>"}]})
     assert "</script><b>" not in page and "\\u003c/script>\\u003cb>" in page

@@ -1,7 +1,4 @@
-"""Run one check in this process: ``python -m compile_guide.ledger.check FOLDER ID FILE`` writes its verdict to FILE.
-
-The file is a JSON object with ``holds`` and ``observed``.
-"""
+"""Run one check: ``python -m compile_guide.ledger.check FOLDER TOPIC ID FILE`` writes ``holds`` and ``observed`` as JSON."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ def run_check(claim: Claim, mx: ModuleType) -> Seen:
         return Seen(None, scrub(f"{FAILED}: {type(error).__name__}: {error}"))
 
 
-def main(folder: str, id: str, file: str) -> None:
+def main(folder: str, topic: str, id: str, file: str) -> None:
     """Run the check of a claim and write its verdict."""
-    seen = run_check(load_claims(Path(folder))[id], importlib.import_module("mlx.core"))
+    seen = run_check(load_claims(Path(folder), topic)[id], importlib.import_module("mlx.core"))
     write_atomically(json.dumps({"holds": seen.holds, "observed": seen.observed}).encode(), Path(file))
 
 

@@ -75,8 +75,8 @@ def claim(
     return register
 
 
-def load_claims(folder: Path) -> dict[str, Claim]:
-    """Return the claims of a folder by id: topics in alphabetical order, the claims of each in its file's order.
+def load_claims(folder: Path, topic: str = "[!_]*") -> dict[str, Claim]:
+    """Return the claims of a folder, or of one topic, by id: topics in alphabetical order, claims in their file's order.
 
     Files whose names begin with an underscore are no topics; topics may import them. The folder is imported as a package
     of its own name, so the folder that holds it is appended to ``sys.path``.
@@ -93,7 +93,7 @@ def load_claims(folder: Path) -> dict[str, Claim]:
     if folder not in [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or []][:1]:
         raise LedgerError(f"Python finds another package named {folder.name!r}: rename the folder {folder}")
     claims: dict[str, Claim] = {}
-    for file in sorted(folder.glob("[!_]*.py")):
+    for file in sorted(folder.glob(f"{topic}.py")):
         topic = importlib.import_module(f"{folder.name}.{file.stem}").__name__
         for claim in _registry.get(topic, []):
             if (other := claims.setdefault(claim.id, claim)) is not claim:

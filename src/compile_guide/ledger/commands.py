@@ -13,19 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from compile_guide._files import hold_lock
-from compile_guide._process import private_folder
+from compile_guide._process import kept_kernels, private_folder
+from compile_guide.ledger import runner
 from compile_guide.ledger.claims import Claim, LedgerError, load_claims
-from compile_guide.ledger.runner import (
-    WORDS,
-    changes,
-    expected_file,
-    load_expected,
-    observe_tables,
-    run_ledger,
-    save_expected,
-)
+from compile_guide.ledger.runner import WORDS, expected_file, load_expected
 from compile_guide.recorder.measure import machine_facts
-from compile_guide.recorder.progress import display
+from compile_guide.recorder.progress import Display
 from compile_guide.records.schema import Machine, Record, Tables, Verdict, load, save, with_claims
 
 CLAIMS = Path("docs/claims")
@@ -45,7 +38,7 @@ def observe(console: Console, folder: Path, temp: Path) -> tuple[tuple[Verdict, 
     """Return the verdicts on all claims of a folder, and its tables; show the progress, and write below ``temp``."""
     verdicts = _check(console, choose(folder, []), folder, temp)
     with console.status("making the tables"):
-        return verdicts, observe_tables(folder, temp / "tables")
+        return verdicts, runner.observe_tables(folder, temp / "tables", kernels=kept_kernels())
 
 
 def choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
@@ -57,8 +50,8 @@ def choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
 
 
 def _check(console: Console, claims: Sequence[Claim], folder: Path, temp: Path) -> tuple[Verdict, ...]:
-    with display(console, len(claims), "checking claims") as progress:
-        return run_ledger(claims, folder, temp / "claims", show=progress.done)
+    with Display(console, len(claims), "checking claims") as progress:
+        return runner.run_ledger(claims, folder, temp / "claims", kernels=kept_kernels(), show=progress.done)
 
 
 def check_claims(options: argparse.Namespace) -> int:
@@ -70,13 +63,14 @@ def check_claims(options: argparse.Namespace) -> int:
         path = options.write and options.write / f"{facts.id}.json"
         record = path and _record_of(path, facts)
         verdicts = _check(console, claims, options.claims, temp)
-        tables = observe_tables(options.claims, temp / "tables") if path and not options.ids else None
+        observed = path and not options.ids
+        tables = runner.observe_tables(options.claims, temp / "tables", kernels=kept_kernels()) if observed else None
         rows = [(v.id, WORDS[v.holds], v.observed) for v in verdicts]
         _print_table(console, f"MLX {facts.mlx}, {facts.backend}", ("claim", "verdict", "what was seen"), rows)
         file = expected_file(options.claims, facts.backend)
         if options.accept:
             others = load_expected(file) if options.ids else {}
-            save_expected(file, {**others, **{v.id: v.holds for v in verdicts}})
+            runner.save_expected(file, others | {v.id: v.holds for v in verdicts})
         status = print_changes(console, file, verdicts, partial=bool(options.ids))
         if record:  # at last: who interrupts is told that no record was changed
             save(updated(record, verdicts, tables, list(load_claims(options.claims))), path)
@@ -88,10 +82,8 @@ def _record_of(path: Path, facts: Machine) -> Record:
     if not path.exists():
         raise LedgerError(f"there is no record {path} yet: run 'compile-guide record'")
     record = load(path)
-    if differences := record.machine.differences(facts):
-        raise LedgerError(
-            f"{path} comes from another machine ({differences}): record this one with 'compile-guide record'"
-        )
+    if differs := record.machine.differences(facts):
+        raise LedgerError(f"{path} comes from another machine ({differs}): record this one with 'compile-guide record'")
     return record
 
 
@@ -110,7 +102,7 @@ def print_changes(console: Console, file: Path, verdicts: tuple[Verdict, ...], *
     """
     expected = load_expected(file)
     ids = {v.id for v in verdicts} if partial else expected.keys()
-    rows = changes(verdicts, {id: holds for id, holds in expected.items() if id in ids}) if expected else []
+    rows = runner.changes(verdicts, {id: holds for id, holds in expected.items() if id in ids}) if expected else []
     if rows:
         _print_table(console, "Verdicts that changed", ("claim", "expected", "seen", "observed"), rows)
         accept = f"accept with 'compile-guide claims --accept' ({file})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 
 from compile_guide._files import write_atomically
 from compile_guide._process import Finished, last_line, run
@@ -17,6 +17,7 @@ from compile_guide.records.schema import Tables, Verdict, tables_of
 from compile_guide.timing import REPLAY, SINK
 
 LIMIT_S, TABLES_LIMIT_S = 180.0, 600.0
+UNSET: dict[str, str | None] = {SINK: None, REPLAY: None}
 WORDS = {True: "holds", False: "does not hold", None: "cannot be decided here"}
 
 
@@ -29,29 +30,24 @@ def run_ledger(
     env: Mapping[str, str] | None = None,
     jobs: int = 2,
     limit_s: float = LIMIT_S,
+    kernels: Path | None = None,
     show: Callable[[str], None] = lambda id: None,
 ) -> tuple[Verdict, ...]:
     """Run the checks of claims from ``folder``, ``jobs`` at a time, and return the verdicts in the claims' order.
 
     Each runs in an interpreter ``python`` with the variables ``env``, writes below ``temp``, and is ended after ``limit_s``
     seconds, which is an observation as a crash is. ``show`` gets the id of each claim that is done. A cold check gets
-    an empty kernel cache; the others share one for each job, since two processes that build one kernel at the same time
-    could disturb each other.
+    an empty kernel cache; the others share the folder ``kernels``, or without it one for each job: on old releases of
+    MLX, two processes that build one kernel at the same time could disturb each other.
     """
-    caches: SimpleQueue[Path] = SimpleQueue()
-    for number in range(jobs):
-        caches.put(temp / f"kernels-{number}")
 
     def check(claim: Claim) -> Verdict:
-        cache, place = caches.get(), temp / claim.id
+        place, cache = temp / claim.id, temp / f"kernels-{threading.get_ident()}"
         place.mkdir(parents=True)
-        argv = [python, "-m", "compile_guide.ledger.check", str(folder.resolve()), claim.id, str(place / "seen.json")]
-        unset = {SINK: None, REPLAY: None}
-        try:
-            kernels = None if claim.cold else cache
-            ended = run(argv, folder=place, limit_s=limit_s, env={**unset, **(env or {})}, temp=kernels)
-        finally:
-            caches.put(cache)
+        words = [str(folder.resolve()), claim.topic, claim.id, str(place / "seen.json")]
+        shared = {} if claim.cold else {"temp": cache, "kernels": kernels}
+        argv = [python, "-m", "compile_guide.ledger.check", *words]
+        ended = run(argv, folder=place, limit_s=limit_s, env={**UNSET, **(env or {})}, **shared)
         show(claim.id)
         return _verdict(claim, place / "seen.json", ended)
 
@@ -60,7 +56,6 @@ def run_ledger(
 
 
 def _verdict(claim: Claim, file: Path, ended: Finished) -> Verdict:
-    """Return what a check wrote, or how its process ended without writing."""
     if file.exists():
         seen = json.loads(file.read_text(encoding="utf-8"))
         return Verdict(claim.id, seen["holds"], seen["observed"][:4000])
@@ -69,10 +64,7 @@ def _verdict(claim: Claim, file: Path, ended: Finished) -> Verdict:
 
 
 def changes(verdicts: Iterable[Verdict], expected: Mapping[str, bool | None]) -> list[tuple[str, str, str, str]]:
-    """Return id, expected verdict, verdict and observation of each claim, by id, whose verdict isn't the expected one.
-
-    The verdicts are in words; a claim may also be "new", or "missing".
-    """
+    """Return id, expected verdict ("new"), verdict ("missing") and observation of each claim that isn't as expected."""
     seen = {verdict.id: (WORDS[verdict.holds], verdict.observed) for verdict in verdicts}
     wanted = {id: WORDS[holds] for id, holds in expected.items()}
     rows = [(id, wanted.get(id, "new"), *seen.get(id, ("missing", ""))) for id in sorted(seen.keys() | wanted.keys())]
@@ -85,11 +77,7 @@ def expected_file(folder: Path, backend: str) -> Path:
 
 
 def load_expected(file: Path) -> dict[str, bool | None]:
-    """Read expected verdicts, a JSON object from claim id to true, false or null; empty when there is no file.
-
-    Raises:
-        LedgerError: the file holds something else.
-    """
+    """Read expected verdicts, an object from claim id to true, false or null; empty without a file. Raises LedgerError."""
     try:
         expected: dict[str, bool | None] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if all(holds in WORDS for holds in expected.values()):
@@ -105,14 +93,12 @@ def save_expected(file: Path, verdicts: Mapping[str, bool | None]) -> None:
     write_atomically(f"{json.dumps(dict(sorted(verdicts.items())), indent=1)}\n".encode(), file)
 
 
-def observe_tables(folder: Path, temp: Path, limit_s: float = TABLES_LIMIT_S) -> Tables:
+def observe_tables(folder: Path, temp: Path, limit_s: float = TABLES_LIMIT_S, kernels: Path | None = None) -> Tables:
     """Return the tables that ``_tables.py`` in a folder of claims makes, or empty ones if there is no such file.
 
     It runs as ``python -m NAME._tables FILE``, in the new folder ``temp`` and for at most ``limit_s`` seconds, and
-    writes a JSON object with the fields of :class:`Tables`.
-
-    Raises:
-        LedgerError: the process failed, with the last line that it printed, or wrote something else.
+    writes a JSON object with the fields of :class:`Tables`. ``kernels`` is where MLX keeps its CPU kernels. Where the
+    process fails or writes something else, LedgerError is raised, with the last line that it printed.
     """
     folder, file = folder.resolve(), temp / "tables.json"
     if not (folder / "_tables.py").exists():
@@ -120,7 +106,7 @@ def observe_tables(folder: Path, temp: Path, limit_s: float = TABLES_LIMIT_S) ->
     temp.mkdir(parents=True)
     path = os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))
     argv = [sys.executable, "-m", f"{folder.name}._tables", str(file)]
-    ended = run(argv, folder=temp, limit_s=limit_s, env={"PYTHONPATH": path, SINK: None, REPLAY: None})
+    ended = run(argv, folder=temp, limit_s=limit_s, env=UNSET | {"PYTHONPATH": path}, kernels=kernels)
     if not file.exists():
         raise LedgerError(f"the tables could not be made ({ended.reason}): {last_line(ended.output)}")
     try:

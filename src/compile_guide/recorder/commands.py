@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from compile_guide import CompileGuideError
 from compile_guide._files import hold_lock
-from compile_guide._process import private_folder
+from compile_guide._process import keep_kernels, private_folder
 from compile_guide.examples import GALLERIES, find_examples
 from compile_guide.formatting import NOTHING, format_bytes, format_rate
 from compile_guide.ledger.claims import load_claims
@@ -24,7 +25,7 @@ from compile_guide.ledger.commands import CLAIMS, observe, print_changes
 from compile_guide.ledger.runner import expected_file
 from compile_guide.recorder.machine import MachineError, import_mlx, this_machine
 from compile_guide.recorder.measure import Plan, RecorderError, Result, build_record, machine_facts, run_examples
-from compile_guide.recorder.progress import display
+from compile_guide.recorder.progress import Display
 from compile_guide.records import schema
 from compile_guide.records.schema import Machine, Record, RecordError
 from compile_guide.timing import check_compiling
@@ -48,7 +49,7 @@ def add_commands(commands: Any) -> None:
     ):
         one.add_argument(f"--{name}", type=kind, default=default, metavar=letter, help=f"{what} (default: %(default)s)")
     one.add_argument("--gallery", **GALLERIES)
-    one.add_argument("--backend", choices=("metal", "cuda", "cpu"), help="refuse to measure another than this one")
+    one.add_argument("--backend", choices=("metal", "cuda", "cpu"), help="stop if MLX computes on another")
     one.add_argument("--no-claims", action="store_true", help="measure only; keep the verdicts that the record has")
     one.add_argument("--keep-going", action="store_true", help="write a record even if an example failed")
     one.set_defaults(command=make_record)
@@ -84,8 +85,10 @@ def make_record(options: argparse.Namespace) -> int:
         before = _earlier(path, facts, keeps=options.no_claims or len(scripts) < len(existing))
         others = existing - {script.stem for script in scripts}
         taken = {entry.name: entry.example for entry in before.comparisons if entry.example in others} if before else {}
-        with display(console, len(scripts) * plan.processes, "measuring") as progress:
+        with Display(console, len(scripts) * plan.processes, "measuring") as progress:
             results = run_examples(plan, facts, temp, progress.begin, taken)
+        with contextlib.suppress(OSError):  # on a full disk: without them, they are built again
+            keep_kernels(result.temp for result in results)
         failed = _print_failures(console, results)
         if failed and not options.keep_going:
             print(f"compile-guide: no record was written; {path} is as it was", file=sys.stderr)
@@ -94,7 +97,9 @@ def make_record(options: argparse.Namespace) -> int:
         if checks:
             record, changed = _with_verdicts(console, record, options.claims, temp)
             wrong |= changed
-        _ignore_interrupts()
+        # Ending is quicker than stopping from here on, and an exit status that says "interrupted" would be wrong, even later.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         schema.save(record, path)
         CHOSEN.write_text(facts.id + "\n", encoding="utf-8")
     print(path)
@@ -127,15 +132,6 @@ def _earlier(path: Path, facts: Machine, *, keeps: bool) -> Record | None:
             " record all examples and claims, or name another folder with --out"
         )
     return None if differences else before
-
-
-def _ignore_interrupts() -> None:
-    """From here on ending is quicker than stopping, and an exit status that says "interrupted" would be wrong.
-
-    Nothing sets them back: an interrupt while Python shuts down would still change the status of a written record.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _print_failures(console: Console, results: list[Result]) -> list[Result]:

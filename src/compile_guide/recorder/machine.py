@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from compile_guide import CompileGuideError
+from compile_guide import CompileGuideError, mx
 from compile_guide._prerequisites import mlx_fault
 from compile_guide._process import output_of
 from compile_guide.records.schema import Machine
+from compile_guide.timing import copy_bandwidth
 
 SUPPLIES = Path("/sys/class/power_supply")
 
@@ -28,10 +29,6 @@ def this_machine() -> Machine:
         MachineError: MLX is missing, too old or can't be imported.
     """
     import_mlx()
-    import mlx.core as mx
-
-    from compile_guide.timing import copy_bandwidth
-
     used = backend()
     return Machine(
         backend=used,
@@ -42,7 +39,7 @@ def this_machine() -> Machine:
         os=operating_system(),
         arch=platform.machine(),
         python=platform.python_version(),
-        mlx=vars(mx)["__version__"],
+        mlx=mx.__version__,
         compiler=compiler() if used == "cpu" else None,
         power=power(output_of("pmset", "-g", "batt")) or supply(SUPPLIES),
         copy_bandwidth=float(f"{copy_bandwidth():.4g}"),
@@ -68,20 +65,15 @@ def import_mlx() -> None:
 
 def backend() -> Literal["metal", "cuda", "cpu"]:
     """Return ``metal``, ``cuda`` or ``cpu``, after MLX's default device."""
-    import mlx.core as mx
-
     if mx.default_device() == mx.Device(mx.cpu):
         return "cpu"
     return "metal" if mx.metal.is_available() else "cuda"
 
 
 def gpu() -> str | None:
-    """Return the GPU's name as MLX reports it, None where MLX doesn't say."""
-    import mlx.core as mx
-
-    about = getattr(mx, "device_info", None) or mx.metal.device_info
-    name = about().get("device_name")
-    return None if name is None else str(name)
+    """Return the GPU's name as MLX reports it, "2 × NVIDIA H200" where it sees two; None where MLX doesn't say."""
+    name, count = mx.device_info().get("device_name"), mx.device_count(mx.gpu)
+    return None if name is None else f"{count} × {name}" if count > 1 else str(name)
 
 
 def gpu_cores(displays: str) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compile_guide import CompileGuideError, __version__, _process
 from compile_guide._process import last_line
-from compile_guide.recorder import system_load, thermal
+from compile_guide.recorder import conditions
 from compile_guide.recorder.worker import MARKER, NO_PLOTS
 from compile_guide.records import schema
 from compile_guide.records.schema import Entry, Machine, Record, RecordError, Settings, Tables
@@ -92,8 +92,8 @@ def machine_facts(folder: Path, backend: str | None = None) -> Machine:
     machine = schema.machine_of(json.loads(last_line(ended.output)))
     if backend not in (None, machine.backend):
         raise RecorderError(
-            f"{backend} was asked for, but MLX {machine.mlx} computes on {machine.backend} here: is the GPU there, its"
-            f" driver running, and MLX built for it?  --backend {machine.backend} measures what is there"
+            f"{backend} was asked for, but MLX {machine.mlx} computes on {machine.backend} here: check that the GPU is"
+            f" there, its driver runs, and MLX is built for it; --backend {machine.backend} measures what is there"
         )
     return machine
 
@@ -128,7 +128,6 @@ def run_examples(
 def _one_process(
     plan: Plan, machine: Machine, result: Result, folder: Path, number: int, show: Callable[[str], None]
 ) -> str | None:
-    """Run one process of one example and add what it reports; return why it failed, if it did."""
     place = folder / result.name / str(number)
     place.mkdir(parents=True)
     sink = place / "sink.jsonl"
@@ -137,11 +136,11 @@ def _one_process(
     argv += [NO_PLOTS] * (number > 0)  # the first process has shown that the script can draw its plots
 
     show(f"{result.name} (round {number + 1} of {plan.processes})")
-    load, heat = system_load.snapshot(), thermal.snapshot(gpu=machine.backend == "cuda")
+    before = conditions.snapshot(gpu=machine.backend == "cuda")
     env = {SINK: str(sink), REPLAY: None, **_gpu_caches(result.temp)}
     ended = _process.run(argv, folder=place, limit_s=plan.limit_s, env=env, temp=result.temp)
-    others = system_load.others_between(load, system_load.snapshot())
-    result.note_disturbance(others, thermal.throttled(heat, thermal.snapshot(gpu=machine.backend == "cuda")))
+    after = conditions.snapshot(gpu=machine.backend == "cuda")
+    result.note_disturbance(conditions.others_between(before, after), conditions.throttled(before, after))
     if ended.timed_out or ended.returncode:
         return ": ".join(filter(None, [ended.reason, last_line(ended.output)]))
     lines = schema.read(sink).decode("utf-8", "replace").splitlines()[1:]
@@ -151,7 +150,6 @@ def _one_process(
 
 
 def _gpu_caches(temp: Path) -> dict[str, str | None]:
-    """Return what tells CUDA and MLX to keep what they build for a GPU under ``temp``, as g++'s kernels are."""
     return {"CUDA_CACHE_PATH": str(temp / "nv"), "MLX_PTX_CACHE_DIR": str(temp / "ptx")}
 
 
@@ -168,14 +166,10 @@ def _settings(plan: Plan, machine: Machine, result: Result, number: int) -> dict
 def build_record(
     plan: Plan, machine: Machine, results: list[Result], before: Record | None, existing: frozenset[str]
 ) -> Record:
-    """Make the record of what was measured, and keep from ``before`` what was not measured again.
+    """Make the record of what was measured, and keep from ``before``, this machine's so far, what was not measured again.
 
-    Args:
-        plan: how it was measured.
-        machine: where.
-        results: what was reported; examples that failed are left out.
-        before: the record of the same machine so far.
-        existing: the names of all examples. Where all were measured, the others' comparisons aren't kept.
+    Examples that failed are left out. ``existing`` are the names of all examples: where all were measured, comparisons of
+    others aren't kept.
     """
     measured = [result for result in results if result.failure is None]
     entries = [

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-class Display:
+class Display(Progress):
     """A bar on a terminal; elsewhere a line for each item that begins, so that a log stays readable."""
 
     def __init__(self, console: Console, total: int, what: str) -> None:
-        self.console, self.total, self.what, self.begun = console, total, what, 0
         # Twice a second: the display runs beside the measurement and must not disturb it.
-        self.bar = Progress(
+        super().__init__(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), TextColumn("left about"), TimeRemainingColumn(),
             console=console, refresh_per_second=2, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
-        self.task = self.bar.add_task(what, total=total)
+        self.total, self.what, self.begun, self.bar = total, what, 0, self.add_task(what, total=total)
 
     def begin(self, words: str) -> None:
         """Show that one item of many begins."""
-        self.bar.update(self.task, completed=self.begun, description=words)
+        self.update(self.bar, completed=self.begun, description=words)
         self.begun += 1
         if not self.console.is_terminal:
             self.console.print(f"[{self.begun}/{self.total}] {words}", markup=False)
@@ -32,12 +28,4 @@ class Display:
     def done(self, name: str) -> None:
         """Show that one item of many is done."""
         self.begun += 1
-        self.bar.update(self.task, completed=self.begun, description=f"{self.what} · {name}")
-
-
-@contextmanager
-def display(console: Console, total: int, what: str) -> Iterator[Display]:
-    """Show a :class:`Display` while the block runs."""
-    shown = Display(console, total, what)
-    with shown.bar:
-        yield shown
+        self.update(self.bar, completed=self.begun, description=f"{self.what} · {name}")

@@ -57,15 +57,8 @@ def main(script: str, sink: str, *options: str) -> bool:
 
     Returns whether the script was ended after its last comparison.
     """
-    failures: list[str] = []
-    process, report = os.getpid(), threading.excepthook
-
-    def note(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, Done):
-            failures.append(args.exc_type.__name__)
-            report(args)
-
-    threading.excepthook = note
+    process, ended = os.getpid(), list[threading.ExceptHookArgs]()
+    threading.excepthook = ended.append
     sys.argv = [script]
     sys.path[0] = str(Path(script).parent)
     os.chdir(sys.path[0])
@@ -73,8 +66,10 @@ def main(script: str, sink: str, *options: str) -> bool:
     if os.getpid() != process:
         os._exit(0)  # a copy of this process, which the script made with os.fork
     threading._shutdown()  # type: ignore[attr-defined]  # it waits as Python does at its end, for idle pools too
-    if failures:
-        sys.exit(f"a thread of {Path(script).name} ended with {failures[0]}")
+    for failure in ended:
+        if not issubclass(failure.exc_type, Done):
+            threading.__excepthook__(failure)
+            sys.exit(f"a thread of {Path(script).name} ended with {failure.exc_type.__name__}")
     with Path(sink).open("a", encoding="utf-8") as file:
         file.write(json.dumps(MARKER) + "\n")
     return measured

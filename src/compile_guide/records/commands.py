@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from compile_guide.examples import GALLERIES, scripts_of
 from compile_guide.formatting import format_percent
 from compile_guide.records.diff import Row, as_markdown, as_text, rows
 from compile_guide.records.export import FORMATS
-from compile_guide.records.git import read_record
+from compile_guide.records.record_set import read_record
 from compile_guide.records.schema import RecordError
 from compile_guide.records.validate import check_file
 
@@ -40,13 +41,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _share(text: str) -> float:
-    try:
-        value = float(text.removesuffix("%")) / 100
-    except ValueError:
-        value = -1.0
-    if not (text.endswith("%") and 0 <= value <= 10):
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", text):
         raise argparse.ArgumentTypeError(f"{text}: a share in percent, such as 5%")
-    return value
+    return float(text[:-1]) / 100
 
 
 def compare_records(options: argparse.Namespace) -> int:
@@ -63,13 +60,11 @@ def _judge(found: list[Row], share: float, allow_missing: bool) -> int:
     if not decided:
         raise RecordError("no comparison has an interval in both records, so nothing can be called slower")
     what = "candidate's time" if decided[0].same_chip else "speed-up"
-    slower = [row for row in decided if row.slowdown > share]
-    lost = [row for row in found if row.lost]
-    lines = [f"slower: {row.name}, by {format_percent(row.slowdown)} ({what})" for row in slower]
-    lines += [f"not compared: {row.name}, {row.lost}" for row in lost]
+    slower = [f"slower: {r.name}, by {format_percent(r.slowdown)} ({what})" for r in decided if r.slowdown > share]
+    lost = [f"not compared: {row.name}, {row.lost}" for row in found if row.lost]
     rest = f"; {len(found) - len(decided)} could not be decided" if len(decided) < len(found) else ""
-    lines += [f"{len(slower)} of {len(decided)} comparisons slower by more than {format_percent(share)}{rest}"]
-    print(*lines, sep="\n", file=sys.stderr)
+    total = f"{len(slower)} of {len(decided)} comparisons slower by more than {format_percent(share)}{rest}"
+    print(*slower, *lost, total, sep="\n", file=sys.stderr)
     return 1 if slower or (lost and not allow_missing) else 0
 
 
@@ -77,8 +72,7 @@ def export_record(options: argparse.Namespace) -> int:
     """Write the record in the format asked for, to a file (all of it or nothing) or to standard output."""
     record = read_record(options.record)
     text = FORMATS[options.format](record)
-    slow = [entry.name for entry in record.comparisons if not entry.runs]
-    if slow:
+    if slow := [entry.name for entry in record.comparisons if not entry.runs]:
         print(f"left out, because a call was too slow to compare: {', '.join(slow)}", file=sys.stderr)
     if options.output is None:
         print(text, end="")
@@ -96,12 +90,10 @@ def export_record(options: argparse.Namespace) -> int:
 def check_records(options: argparse.Namespace) -> int:
     """Print a line for each fault of each file; return 1 if there is any."""
     examples = {script.stem for script in scripts_of(options.gallery)}
-    faults = 0
+    status = 0
     for path in options.file:
         record, found = check_file(path, examples)
-        for finding in found:
-            print(f"{path.name}: {finding}" if finding.where != path.name else finding)
-        if record is not None and not found:
-            print(f"{path.name}: no fault found in {len(record.comparisons)} comparisons")
-        faults += len(found)
-    return 1 if faults else 0
+        number = len(record.comparisons) if record else 0
+        print(*(found or [f"{path.name}: no fault found in {number} comparisons"]), sep="\n")
+        status |= bool(found)
+    return status

@@ -7,15 +7,13 @@ about the code, so between chips it is the speed-up that each of them gains.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from compile_guide.comparison import Comparison, median_interval, process_interval
+from compile_guide.comparison import Comparison, Interval
 from compile_guide.formatting import NOTHING, Table, format_percent, format_ratio, format_time
 from compile_guide.records.schema import Record
 
-Interval = tuple[float, float] | None
 CHIPS_DIFFER = "Two different chips: their seconds aren't compared, only the speed-up that each of them gains."
 
 
@@ -40,7 +38,7 @@ class Row:
         """How the candidate's time changed, in words; "not compared" between chips."""
         if self.a is None or self.b is None or not self.same_chip:
             return "not compared"
-        return _change(time_interval(self.a), time_interval(self.b), "longer", "shorter")
+        return _change(self.a.time_interval, self.b.time_interval, "longer", "shorter")
 
     @property
     def decided(self) -> str:
@@ -61,11 +59,7 @@ class Row:
 
     @property
     def slowdown(self) -> float:
-        """How much slower B is than A, as a share (0.05 for 5 %), and 0 unless the intervals lie apart.
-
-        On one chip it is the candidate's median time in B over that in A, minus 1. Between chips it is the speed-up
-        of A over that of B, minus 1.
-        """
+        """How much slower B is than A beyond the intervals, as a share (0.05 for 5 %): its time, between chips its speed-up."""
         if self.a is None or self.b is None or self.decided not in ("longer", "lower"):
             return 0.0
         a, b = (self.a.candidate_s, self.b.candidate_s) if self.same_chip else (self.b.ratio, self.a.ratio)
@@ -85,14 +79,6 @@ def _change(a: Interval, b: Interval, up: str, down: str) -> str:
     return up if b[0] > a[1] else down
 
 
-def time_interval(comparison: Comparison) -> Interval:
-    """Return the interval of the candidate's seconds, made as the ratio's: between processes, or between pairs."""
-    runs = comparison.runs
-    if len(runs) == 1:
-        return median_interval(runs[0].candidate_s)
-    return process_interval([statistics.median(run.candidate_s) for run in runs])
-
-
 def same_chip(a: Record, b: Record) -> bool:
     """Return whether both records come from one kind of chip: the same backend, processor and GPU."""
     return all(getattr(a.machine, fact) == getattr(b.machine, fact) for fact in ("backend", "chip", "gpu", "gpu_cores"))
@@ -108,83 +94,50 @@ def rows(a: Record, b: Record) -> list[Row]:
 # How well two records agree
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A comparison whose two intervals don't touch: both medians in words, and that of B over that of A."""
-
-    name: str
-    a: str
-    b: str
-    factor: float
-
-    def __str__(self) -> str:
-        """Return what happened: ``1.8× → 1.5× (−17 %)``."""
-        return f"{self.a} → {self.b} ({format_percent(self.factor - 1, signed=True)})"
+Median = tuple[float | None, Interval, str]
+"""A median of one comparison, its interval, and both in words."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How well two records agree in one quantity, over the comparisons that have an interval of it in both.
-
-    ``shifts`` are the shares by which the medians differ, in ascending order: 0.02 for 1.00 → 1.02 and for 1.02 → 1.00.
-    ``apart`` are the comparisons beyond their intervals, the largest change first.
-    """
-
-    quantity: str
-    shifts: tuple[float, ...]
-    apart: tuple[Apart, ...]
-
-    def __str__(self) -> str:
-        """Return the agreement in a sentence that needs no table."""
-        total = len(self.shifts)
-        if not total:
-            return f"{self.quantity}: no comparison has an interval in both records."
-        overlap = total - len(self.apart)
-        half, most = (format_percent(self.shifts[math.ceil(share * total) - 1]) for share in (0.5, 0.9))
-        return (
-            f"{self.quantity}: the intervals of {overlap} of {total} comparisons overlap ({format_percent(overlap / total)});"
-            f" half of the medians differ by {half} or less, nine in ten by {most} or less."
-        )
+def _speed_up(c: Comparison) -> Median:
+    return c.ratio, c.interval, format_ratio(c.ratio, c.interval)
 
 
-def agreements(found: Sequence[Row]) -> list[Agreement]:
-    """Return how well two records agree in the speed-up and, on one chip, in the candidate's time."""
-    both = [_agreement("Speed-up", found, lambda c: (c.ratio, c.interval, _ratio(c).partition(" (")[0]))]
-    if found and found[0].same_chip:
-        both.append(_agreement("Candidate's time", found, lambda c: (c.candidate_s, time_interval(c), _time(c))))
-    return both
-
-
-def _agreement(
-    quantity: str, found: Sequence[Row], value: Callable[[Comparison], tuple[float | None, Interval, str]]
-) -> Agreement:
-    shifts, apart = [], []
-    for name, one, two in ((row.name, value(row.a), value(row.b)) for row in found if row.a and row.b):
-        (a, a_interval, a_words), (b, b_interval, b_words) = one, two
-        change = _change(a_interval, b_interval, "up", "down")
-        if a and b and change != "no interval":
-            shifts.append(max(a / b, b / a) - 1)
-            apart += [Apart(name, a_words, b_words, b / a)] if change != "no change" else []
-    apart.sort(key=lambda one: -abs(math.log(one.factor)))
-    return Agreement(quantity, tuple(sorted(shifts)), tuple(apart))
-
-
-def _ratio(comparison: Comparison) -> str:
-    return format_ratio(comparison.ratio, comparison.interval)
-
-
-def _time(comparison: Comparison) -> str:
-    return format_time(comparison.candidate_s, spread=comparison.spread)
+def _time(c: Comparison) -> Median:
+    return c.candidate_s, c.time_interval, format_time(c.candidate_s, c.spread)
 
 
 def agreement_lines(found: Sequence[Row], bullet: str = "", code: Callable[[str], str] = str) -> list[str]:
-    """Return the agreement in lines, and below each what lies apart; ``code`` marks its name."""
-    lines = []
-    for one in agreements(found):
-        lines.append(f"{bullet}{one}")
-        lines += [f"  {bullet}{code(apart.name)}: {apart}" for apart in one.apart]
+    """Return how well two records agree in the speed-up and, on one chip, in the candidate's time.
+
+    Below each stands what lies beyond its interval, the largest change first; ``code`` marks its name.
+    """
+    lines = _agreement("Speed-up", _speed_up, found, bullet, code)
+    if found and found[0].same_chip:
+        lines += _agreement("Candidate's time", _time, found, bullet, code)
     alone = sum(row.a is None or row.b is None for row in found)
     return [*lines, f"{bullet}In one record alone: {alone} of {len(found)} comparisons."] if alone else lines
+
+
+def _agreement(
+    what: str, median: Callable[[Comparison], Median], found: Sequence[Row], bullet: str, code: Callable[[str], str]
+) -> list[str]:
+    shifts, apart = [], []
+    both = ((row.name, *median(row.a), *median(row.b)) for row in found if row.a and row.b)
+    for name, a, a_interval, a_words, b, b_interval, b_words in both:
+        if a and b and (change := _change(a_interval, b_interval, "up", "down")) != "no interval":
+            shifts.append(max(b / a, a / b) - 1)  # 0.02 for 1.00 → 1.02 and for 1.02 → 1.00
+            words = f"{a_words.partition(' (')[0]} → {b_words.partition(' (')[0]} ({format_percent(b / a - 1, signed=True)})"
+            apart += [(-abs(math.log(b / a)), f"  {bullet}{code(name)}: {words}")] if change != "no change" else []
+    total, shifts = len(shifts), sorted(shifts)
+    if not total:
+        return [f"{bullet}{what}: no comparison has an interval in both records."]
+    overlap = total - len(apart)
+    half, most = (format_percent(shifts[math.ceil(share * total) - 1]) for share in (0.5, 0.9))
+    line = (
+        f"{bullet}{what}: the intervals of {overlap} of {total} comparisons overlap ({format_percent(overlap / total)});"
+        f" half of the medians differ by {half} or less, nine in ten by {most} or less."
+    )
+    return [line, *(text for _, text in sorted(apart, key=lambda one: one[0]))]
 
 
 # As text and as Markdown
@@ -192,9 +145,9 @@ def agreement_lines(found: Sequence[Row], bullet: str = "", code: Callable[[str]
 
 def as_text(a: Record, b: Record, found: Sequence[Row]) -> str:
     """Return what A and B are, a table of all comparisons, and how well the records agree."""
-    heading = [f"{letter}: {_summary(one)}" for letter, one in (("A", a), ("B", b))]
-    heading += [] if same_chip(a, b) else [CHIPS_DIFFER]
-    return "\n".join([*heading, str(_table(found)), "", *agreement_lines(found)])
+    lines = [f"{letter}: {_summary(one)}" for letter, one in (("A", a), ("B", b))]
+    lines += [] if same_chip(a, b) else [CHIPS_DIFFER]
+    return "\n".join([*lines, str(_table(found)), "", *agreement_lines(found)])
 
 
 def as_markdown(a: Record, b: Record, found: Sequence[Row]) -> str:
@@ -217,16 +170,15 @@ def _summary(one: Record) -> str:
 
 def _table(found: Sequence[Row]) -> Table:
     header = ("comparison", "A: candidate", "A: speed-up", "B: candidate", "B: speed-up")
-    numbers = ([(_time(c), _ratio(c)) if c else (NOTHING, NOTHING) for c in (row.a, row.b)] for row in found)
-    cells = [(row.name, *a, *b, row.time_verdict, row.verdict) for row, (a, b) in zip(found, numbers, strict=True)]
+    sides = ([(_time(c)[2], _speed_up(c)[2]) if c else (NOTHING,) * 2 for c in (row.a, row.b)] for row in found)
+    cells = [(row.name, *a, *b, row.time_verdict, row.verdict) for row, (a, b) in zip(found, sides, strict=True)]
     return Table((*header, "time from A to B", "speed-up from A to B"), tuple(cells))
 
 
 def _markdown_table(found: Sequence[Row]) -> str:
     table = _table(found)
     cells = [(_code(name), *rest) for name, *rest in table.rows]
-    lines = [table.header, tuple("---" for _ in table.header), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (table.header, ["---"] * len(table.header), *cells))
 
 
 def _code(text: str) -> str:

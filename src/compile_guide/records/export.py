@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from compile_guide.comparison import Comparison
+from compile_guide.comparison import Comparison, Interval
 from compile_guide.formatting import format_ratio, format_time
-from compile_guide.records.diff import Interval, time_interval
-from compile_guide.records.schema import Entry, Machine, Record, RecordError
+from compile_guide.records.schema import Entry, Record, RecordError
 
 
 def pyperf(record: Record) -> str:
@@ -48,42 +47,34 @@ def _about(record: Record) -> dict[str, str | int]:
         "mlx_gpu": machine.gpu,
         "mlx_record": record.id,
     }
-    plain = {name: " ".join(fact.split()) for name, fact in facts.items() if fact}
+    plain = {name: " ".join((fact or "").split()) for name, fact in facts.items()}
     return {"cpu_count": machine.cores, **{name: fact for name, fact in plain.items() if fact}}
 
 
 def times(record: Record) -> str:
     """Return github-action-benchmark's array for ``customSmallerIsBetter``: each candidate's milliseconds a call."""
-    return _array(record, "ms", lambda c: (c.candidate_s or 0.0) * 1e3, lambda c: _range(time_interval(c), 1e3))
+    return _array(record, "ms", 1e3, lambda c: (c.candidate_s, c.time_interval))
 
 
 def speedups(record: Record) -> str:
     """Return github-action-benchmark's array for ``customBiggerIsBetter``: each comparison's speed-up."""
-    return _array(record, "×", lambda c: c.ratio or 0.0, lambda c: _range(c.interval))
+    return _array(record, "×", 1.0, lambda c: (c.ratio, c.interval))
 
 
-def _array(record: Record, unit: str, value: Callable[[Comparison], float], spread: Callable[[Comparison], str]) -> str:
+def _array(
+    record: Record, unit: str, scale: float, median: Callable[[Comparison], tuple[float | None, Interval]]
+) -> str:
     """Return objects with name, unit, value, range and extra: the custom formats in the action's README."""
-    found = []
-    for entry in _measured(record):
-        comparison = entry.comparison()
-        item = {"name": entry.name, "unit": unit, "value": float(f"{value(comparison):.6g}")}
-        item |= {"range": spread(comparison), "extra": _extra(record.machine, comparison)}
-        found.append({key: part for key, part in item.items() if part != ""})
+    found, machine = [], record.machine
+    for c in (entry.comparison() for entry in _measured(record)):
+        value, interval = median(c)
+        item = {"name": c.name, "unit": unit, "value": float(f"{(value or 0.0) * scale:.6g}")}
+        if interval is not None:
+            item["range"] = "–".join(f"{end * scale:.6g}" for end in interval)
+        times = f"speed-up {format_ratio(c.ratio, c.interval)}\nbaseline {format_time(c.baseline_s, c.spread)}"
+        item["extra"] = f"{times}\n{machine.gpu or machine.chip}, {machine.backend}, MLX {machine.mlx}"
+        found.append(item)
     return json.dumps(found, indent=1) + "\n"
-
-
-def _range(interval: Interval, scale: float = 1.0) -> str:
-    return "" if interval is None else f"{interval[0] * scale:.6g}–{interval[1] * scale:.6g}"
-
-
-def _extra(machine: Machine, comparison: Comparison) -> str:
-    lines = [
-        f"speed-up {format_ratio(comparison.ratio, comparison.interval)}",
-        f"baseline {format_time(comparison.baseline_s, spread=comparison.spread)}",
-        f"{machine.gpu or machine.chip}, {machine.backend}, MLX {machine.mlx}",
-    ]
-    return "\n".join(lines)
 
 
 def _measured(record: Record) -> list[Entry]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import stat
 from collections import Counter
@@ -49,8 +48,7 @@ class RecordError(CompileGuideError, ValueError):
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """The machine that a record comes from, without host name, user name or path."""
 
-    backend: Literal["metal", "cuda", "cpu"]
-    """Where MLX's default device computes."""
+    backend: Literal["metal", "cuda", "cpu"]  # where MLX's default device computes
     chip: Text
     cores: Count
     gpu: Text | None
@@ -61,21 +59,15 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     mlx: Text
     compiler: Text | None
     """First line of ``g++ --version``; only the CPU backend builds its kernels with it."""
-    power: Literal["ac", "battery"] | None
-    """On macOS and Linux; None where it isn't known."""
-    copy_bandwidth: Rate
-    """Bytes per second, read plus written, of a large copy."""
+    power: Literal["ac", "battery"] | None  # on macOS and Linux; None where it isn't known
+    copy_bandwidth: Rate  # bytes per second, read plus written, of a large copy
     gpu_cores: Count | None = None
     """Cores of an Apple GPU: chips of one name have different numbers of them. None elsewhere."""
-    low_power: bool | None = None
-    """Whether macOS's low-power mode slows the machine down; None where it isn't known."""
+    low_power: bool | None = None  # whether macOS's low-power mode slows the machine down; None where it isn't known
 
     @property
     def id(self) -> str:
-        """Return an id of backend, chip and MLX version, such as ``metal-apple-m3-max-40-core-gpu-mlx-0-32-4``.
-
-        A CUDA machine is named after its GPU. On Metal the number of the GPU's cores is part of it where it is known.
-        """
+        """Return an id of backend, chip (with CUDA: GPU) and MLX version, such as ``metal-apple-m3-max-40-core-gpu-mlx-0-32-4``."""
         cores = f"-{self.gpu_cores}-core-gpu" if self.backend == "metal" and self.gpu_cores else ""
         processor = self.gpu if self.backend == "cuda" and self.gpu else self.chip
         return slug(f"{self.backend}-{processor}{cores}-mlx-{self.mlx}")
@@ -138,8 +130,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     note: Text
     others: Annotated[float, Meta(ge=0, le=65536)] | None = None
     """Processors that other programs kept busy meanwhile, on average in the worst of its processes."""
-    throttled: bool | None = None
-    """Whether the machine slowed itself down for heat during one of its processes."""
+    throttled: bool | None = None  # whether the machine slowed itself down for heat during one of its processes
 
     def __post_init__(self) -> None:
         """Refuse an entry that has both runs and a slow call, or neither."""
@@ -227,10 +218,8 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     @functools.cached_property
     def by_example(self) -> dict[str, tuple[Entry, ...]]:
         """The comparisons of each example, in the record's order."""
-        found: dict[str, list[Entry]] = {}
-        for entry in self.comparisons:
-            found.setdefault(entry.example, []).append(entry)
-        return {example: tuple(entries) for example, entries in found.items()}
+        examples = dict.fromkeys(entry.example for entry in self.comparisons)
+        return {name: tuple(entry for entry in self.comparisons if entry.example == name) for name in examples}
 
 
 def with_claims(old: Record, claims: tuple[Verdict, ...], tables: Tables) -> Record:
@@ -244,11 +233,7 @@ def tables_of(data: object) -> Tables:
 
 
 def entry_of(example: str, line: str) -> Entry:
-    """Return the comparison that a process of an example reported as a line of JSON.
-
-    Raises:
-        RecordError: it is no comparison of one process, or a number is out of the bounds of a record.
-    """
+    """Return the comparison that a process of an example reported as a line of JSON. Raises RecordError for another line."""
     try:
         data = json.loads(line, object_pairs_hook=_checked_object, parse_constant=_constant)
         entry = msgspec.convert({"example": example, **data}, Entry)
@@ -268,29 +253,17 @@ def machine_of(data: object) -> Machine:
 
 
 def load(path: Path) -> Record:
-    """Return the record in a file.
-
-    Raises:
-        RecordError: the file is missing, too large, not JSON, of another schema, or a field is wrong; one line says which.
-    """
+    """Return the record in a file. Raises RecordError, whose one line says what is wrong, and in which field."""
     return parse(read(path), path.name)
 
 
 def read(path: Path) -> bytes:
-    """Return the bytes of a regular file of at most 4 MB.
-
-    Raises:
-        RecordError: the file is missing, no regular file, or larger.
-    """
+    """Return the bytes of a regular file. Raises RecordError where it is missing, no regular file, or larger than 4 MB."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe isn't waited for
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise RecordError(f"{path.name}: is no ordinary file")
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                raw = file.read(MAX_BYTES + 1)
-        finally:
-            os.close(handle)
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise RecordError(f"{path.name}: is no ordinary file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecordError(f"{path.name}: can't be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:
@@ -342,29 +315,20 @@ def _constant(name: str) -> Any:
 def dump(record: Record) -> bytes:
     """Return the record as JSON, one comparison or claim a line, so that a change reads well in a diff."""
     data = msgspec.to_builtins(record)
-    lists = {key: data.pop(key) for key in ("comparisons", "claims")}
-    tables = data.pop("tables")
+    comparisons, claims = (_lines(key, data.pop(key)) for key in ("comparisons", "claims"))
+    tables = ",\n".join(_lines(key, items) for key, items in data.pop("tables").items())
     head = json.dumps(data, ensure_ascii=False, indent=1)[:-2]
-    parts = ",\n".join(_lines(key, items) for key, items in lists.items())
-    rest = ",\n".join(_lines(key, items) for key, items in tables.items())
-    return f'{head},\n{parts},\n "tables": {{\n{rest}\n }}\n}}\n'.encode()
+    return f'{head},\n{comparisons},\n{claims},\n "tables": {{\n{tables}\n }}\n}}\n'.encode()
 
 
 def _lines(key: str, items: list[Any]) -> str:
-    """Return a list as JSON, one item a line."""
     rows = ",\n".join("  " + json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items)
     return f' "{key}": [\n{rows}\n ]' if items else f' "{key}": []'
 
 
 def save(record: Record, path: Path) -> None:
-    """Write the record in one step; the folder is made if it is missing.
-
-    Raises:
-        RecordError: the file would not be read back.
-        OSError: it can't be written.
-    """
-    raw = dump(record)
-    parse(raw, path.name)
+    """Write the record in one step, its folder too. Raises RecordError if it would not be read back, or OSError."""
+    parse(raw := dump(record), path.name)
     if len(raw) > MAX_BYTES:
         raise RecordError(f"{path.name}: would be larger than 4 MB")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,25 +1,26 @@
-"""Comparisons on pages: a table a machine, all machines side by side, and the large numbers of the start page."""
+"""Comparisons on pages: a table a machine, all machines side by side, and what an example's block returned."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
 
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, UNMEASURED, format_count, format_percent
 from compile_guide.records.record_set import RecordSet
-from compile_guide.records.schema import Record
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, machine_link, tabs
-from compile_guide.sphinxext.machines import RecordsDirective
+from compile_guide.sphinxext.machines import Panel, RecordsDirective, in_order, machine_link, tabs
 from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text, warn
 from compile_guide.sphinxext.roles import generated
 from compile_guide.sphinxext.text import MEASURED, Unit
 
-COLUMNS = ("Baseline", "Candidate", "Speed-up", "First call", "Pays back after (calls)", "Share of copy")
+RESULT = "recorded-result"
+"""Class of what stands for a block's result (see gallery.py)."""
 ABSENT = "not measured on this machine"
 NOBODY = "No machine with a record here can make this comparison."
 
@@ -33,48 +34,33 @@ def ratio_cell(comparison: Comparison, best: bool = False) -> nodes.paragraph:
     return paragraph(number, *([text(f" ({interval}", "interval")] if interval else []), classes=["ratio-cell"])
 
 
-def pays(comparison: Comparison) -> str:
-    """Return the calls after which compiling has paid, for a column that is headed so."""
-    if comparison.differs is None:
-        return NOTHING
-    return "never" if comparison.break_even is None else format_count(comparison.break_even)
-
-
-def built(comparison: Comparison) -> list[nodes.Node]:
-    """Return how many kernel files the first call wrote, where that was counted."""
+def first_call(comparison: Comparison, unit: Unit) -> nodes.paragraph:
+    """Return the time of the first call, and how many kernel files it wrote, where that was counted."""
     count = comparison.kernels_built
-    if count is None:
-        return []
-    return [text(f" {count or 'no'} kernel{'' if count == 1 else 's'}", "interval")]
+    kernels = text(f" {count or 'no'} kernel{'' if count == 1 else 's'}", "interval")
+    return paragraph(unit.say(comparison.first_call_s), *([] if count is None else [kernels]))
 
 
 def measures(comparisons: Sequence[Comparison], first: Sequence[Sequence[Cell]], header: Sequence[str]) -> nodes.table:
     """Return a table with the measured columns behind the ``first`` cells of each row; times share a unit."""
-    plain = Unit.of(s for c in comparisons for s in (c.baseline_s, c.candidate_s))
+    unit = Unit.of(s for c in comparisons for s in (c.baseline_s, c.candidate_s))
     once = Unit.of(c.first_call_s for c in comparisons)
+    names = [unit.header("Baseline"), unit.header("Candidate"), "Speed-up", once.header("First call")]
     shares = any(c.share(c.candidate_s) is not None for c in comparisons)
-    names = [plain.header("Baseline"), plain.header("Candidate"), "Speed-up", once.header("First call"), COLUMNS[4]]
-    names += ["Share of copy"] if shares else []
-    best = best_of(comparisons)
+    names += ["Pays back after (calls)", *(["Share of copy"] if shares else [])]
+    faster = [c for c in comparisons if c.differs and (c.ratio or 0) > 1]
+    best = max(faster, key=lambda c: c.ratio or 0, default=None) if len(comparisons) > 2 else None
     rows: list[list[Cell]] = []
     for cells, c in zip(first, comparisons, strict=True):
-        times = [
-            _time(c, seconds, plain, other)
-            for seconds, other in ((c.baseline_s, c.candidate_s), (c.candidate_s, c.baseline_s))
-        ]
-        call = paragraph(once.say(c.first_call_s), *built(c))
-        row = [*cells, *times, ratio_cell(c, c is best), call, pays(c)]
-        rows.append([*row, format_percent(c.share(c.candidate_s))] if shares else row)
+        times = [_time(c, unit, c.baseline_s, c.candidate_s), _time(c, unit, c.candidate_s, c.baseline_s)]
+        share = [format_percent(c.share(c.candidate_s))] if shares else []
+        after = "never" if c.break_even is None else format_count(c.break_even)
+        pays = NOTHING if c.differs is None else after
+        rows.append([*cells, *times, ratio_cell(c, c is best), first_call(c, once), pays, *share])
     return table([*header, *names], rows, numbers=("MLX", *names))
 
 
-def best_of(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """Return the one with the largest speed-up of three or more, if it is one."""
-    ratios = [c for c in comparisons if c.ratio is not None and c.differs and c.ratio > 1]
-    return max(ratios, key=lambda c: c.ratio or 0) if len(comparisons) > 2 and ratios else None
-
-
-def _time(comparison: Comparison, seconds: float | None, unit: Unit, other: float | None) -> Cell:
+def _time(comparison: Comparison, unit: Unit, seconds: float | None, other: float | None) -> Cell:
     """Return a time; the shorter of two that differ measurably is bold."""
     if seconds is None and comparison.slow_call_s is not None:
         return NOTHING
@@ -94,11 +80,9 @@ def by_machine(names: Sequence[str], records: RecordSet, examples: Sequence[Path
     """Return a panel for each machine that has one of the comparisons, a row each, and say what this page's lacks."""
     panels: list[Panel] = []
     for record in in_order(records):
-        known = {name: record.by_name[name].comparison() for name in names if name in record.by_name}
-        if record is records.shown:
-            known = lacking(names, records, examples) | known
-        found = [known[name] for name in names if name in known]
-        if found:
+        known = lacking(names, records, examples) if record is records.shown else {}
+        known |= {name: record.by_name[name].comparison() for name in names if name in record.by_name}
+        if found := [known[name] for name in names if name in known]:
             cells = [[nodes.literal(c.name, c.name)] for c in found]
             panels.append((record, [measures(found, cells, ["Comparison"])]))
     return panels
@@ -106,11 +90,9 @@ def by_machine(names: Sequence[str], records: RecordSet, examples: Sequence[Path
 
 def facts_by_machine(name: str, records: RecordSet, examples: Sequence[Path]) -> list[Panel]:
     """Return a panel for each machine that has the comparison, with all there is to say of it."""
-    panels: list[Panel] = []
-    for record in in_order(records):
-        if found := record.by_name.get(name):
-            panels.append((record, [named(name), facts_table(found.comparison())]))
-    if panels and records.shown and panels[0][0] is not records.shown:
+    found = [(record, record.by_name[name]) for record in in_order(records) if name in record.by_name]
+    panels: list[Panel] = [(record, [named(name), facts_table(entry.comparison())]) for record, entry in found]
+    if found and records.shown and found[0][0] is not records.shown:
         words = lacking([name], records, examples)[name].note
         panels.insert(0, (records.shown, [named(name), paragraph(f"{words.capitalize()}.")]))
     return panels
@@ -124,13 +106,10 @@ def named(*names: str) -> nodes.paragraph:
 
 def facts_table(comparison: Comparison) -> nodes.table:
     """Return what a comparison says of itself, a line each."""
-    rows: list[list[Cell]] = [
-        [label, ratio_cell(comparison) if label == "speed-up" else said] for label, said in comparison.facts()
-    ]
+    rows = [[label, ratio_cell(comparison) if label == "speed-up" else said] for label, said in comparison.facts()]
     made = table((), rows)
     made["classes"].append("guide-comparison")
-    for spec in list(made.findall(nodes.colspec))[:1]:
-        spec["stub"] = 1  # a column of row headers
+    next(made.findall(nodes.colspec))["stub"] = 1  # a column of row headers
     return made
 
 
@@ -139,15 +118,14 @@ def side_by_side(name: str, records: RecordSet) -> nodes.Element | None:
     found = [(record, record.by_name[name].comparison()) for record in in_order(records) if name in record.by_name]
     if len(found) < 2:
         return None
-    cells: list[list[Cell]] = [[_machine(record, records), record.machine.mlx] for record, _ in found]
+    cells: list[list[Cell]] = []
+    for record, _ in found:
+        link = machine_link(record)
+        here = [nodes.strong("", "", link), " (this page)"] if record is records.shown else [link]
+        cells.append([paragraph(*here), record.machine.mlx])
     made = folded(f"{name} on {len(found)} machines", measures([c for _, c in found], cells, ["Machine", "MLX"]))
     made["comparison"] = name
     return made
-
-
-def _machine(record: Record, records: RecordSet) -> nodes.paragraph:
-    link = machine_link(record)
-    return paragraph(nodes.strong("", "", link), " (this page)") if record is records.shown else paragraph(link)
 
 
 class ComparisonTable(RecordsDirective):
@@ -174,3 +152,36 @@ class ComparisonTable(RecordsDirective):
         caption = [paragraph(self.options["caption"], classes=["guide-caption"])] if "caption" in self.options else []
         more = [side for name in names if (side := side_by_side(name, records))]
         return [nodes.container("", *caption, tabs(panels), *more, classes=["guide-comparisons"])]
+
+
+class RecordedResult(RecordsDirective):
+    """``recorded-result``: the comparisons named, on each machine; with ``:facts:`` all there is to say of the only one."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar[dict[str, Any]] = {"facts": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        """Return a panel for each machine; where no record has one of the comparisons, a line that says so."""
+        names, records, examples = self.arguments[0].split(), self.records(), generated(self.env, self.config)
+        one = "facts" in self.options
+        panels = facts_by_machine(names[0], records, examples) if one else by_machine(names, records, examples)
+        if panels:
+            return [tabs(panels, classes=[RESULT])]
+        yet = records.shown is None or any(records.unmeasured(name, examples) for name in names)
+        words = f"{UNMEASURED.capitalize()}." if yet else NOBODY
+        return [nodes.container("", named(*names), paragraph(words), classes=[RESULT])]
+
+
+class TextTable(SphinxDirective):
+    """``text-table``: one JSON object with a caption and rows of text, the first of them the header."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        found = json.loads("".join(self.content))
+        header, *rows = found["rows"]
+        made = table(header, rows, caption=found["caption"])
+        made["classes"].append(RESULT)
+        return [made]

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from sphinx.application import Sphinx
 
 from compile_guide.examples import IMPORTS, files_of, measures
-from compile_guide.sphinxext.machine_tabs import machine_name
-from compile_guide.sphinxext.pages import galleries
-from compile_guide.sphinxext.roles import record_set, said
+from compile_guide.formatting import UNMEASURED
+from compile_guide.records.schema import Record
+from compile_guide.sphinxext.machines import machine_name
+from compile_guide.sphinxext.roles import galleries, measured, record_set
+from compile_guide.sphinxext.text import MACHINE, MEASURED
 
 TITLE = re.compile(r"[\"']{3}\W*(.*\w)")
 ROLE = re.compile(r"``.+?``|:(?:\w+:)*(?P<role>[\w-]+):`(?P<text>[^`]+)`", re.DOTALL)
@@ -42,13 +43,28 @@ def _comparisons(app: Sphinx, names: str) -> str:
     return "\n".join(["```text", *found, "```", ""]) if found else ""
 
 
+def _measured(app: Sphinx, content: str) -> str:
+    name, _, field = content.partition(".")
+    return _of_shown(app, measured(name, MEASURED.get(field, MEASURED["ratio"])))
+
+
+def _of_shown(app: Sphinx, say: Callable[[Record], str | None] | None) -> str:
+    shown = record_set(app.env, app.config).shown
+    return (say and shown and say(shown)) or UNMEASURED
+
+
 BLOCKS: dict[str, Callable[[Sphinx, str], str]] = {"comparison": _comparisons}
 """What stands in a notebook for a directive, made from its arguments."""
+WORDS: dict[str, Callable[[Sphinx, str], str | None]] = {
+    "measured": _measured,
+    "machine": lambda app, content: _of_shown(app, MACHINE.get(content)),
+}
+"""What stands there for a role, made from its text."""
 
 
 def complete(app: Sphinx) -> None:
     """Complete the downloads that sphinx-gallery has just made, and its zips of whole galleries."""
-    for scripts, made in galleries(app):
+    for scripts, made in galleries(app, app.config):
         packed, newest = dict[str, bytes](), 0
         for script in sorted(scripts.rglob("*.py")):
             copy = made / script.relative_to(scripts)
@@ -98,14 +114,10 @@ def standing_alone(app: Sphinx, notebook: str, modules: Mapping[str, str], packa
         if cell["cell_type"] == "markdown":
             cell["source"] = [readable(app, "".join(cell["source"]))]
     shown = record_set(app.env, app.config).shown
-    measured = f"were measured on {machine_name(shown)}" if shown else "are not measured yet"
-    first = _filled("first_cell.md", packages=packages, modules=", ".join(modules), measured=measured)
+    whose = f"were measured on {machine_name(shown)}" if shown else "are not measured yet"
+    first = _filled("first_cell.md", packages=packages, modules=", ".join(modules), measured=whose)
     second = _filled("second_cell.txt", modules=json.dumps(modules, indent=1, ensure_ascii=False))
-    hidden: dict[str, Any] = {"execution_count": None, "metadata": {"jupyter": {"source_hidden": True}}, "outputs": []}
-    data["cells"][:0] = [
-        {"cell_type": "markdown", "metadata": {}, "source": [first]},
-        {"cell_type": "code", **hidden, "source": [second]},
-    ]
+    data["cells"][:0] = json.loads(_filled("cells.json", first=json.dumps(first), second=json.dumps(second)))
     data["metadata"]["compile_guide"] = {}
     data["metadata"]["language_info"]["version"] = "3"  # not that of the Python that happens to build it
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
@@ -121,7 +133,7 @@ def readable(app: Sphinx, text: str) -> str:
 
 def _words(app: Sphinx, role: str, content: str) -> str:
     """Return what stands for a role: of one that isn't ours its title, or the last part of a name that begins with ~."""
-    if (ours := said(app, role, content)) is not None:
+    if role in WORDS and (ours := WORDS[role](app, content)) is not None:
         return ours
     title, *target = re.split(r"\s+<", content)
     word = title.rpartition(".")[2] if title.startswith("~") else title.lstrip("!/")

@@ -1,17 +1,13 @@
-"""Building blocks of pages: tables of plain text, folded parts, text that differs from machine to machine.
-
-Each node is a kind of one that docutils knows, so a format other than HTML shows it as that.
-"""
+"""Building blocks of pages: tables, folded parts, and text that differs from machine to machine; each in any format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -19,12 +15,11 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 Cell = str | nodes.Node
+Write = Callable[[Any, nodes.Element], None]
 MOST_LETTERS = 30
 
-# docutils names its nodes in lower case, and so do we.
 
-
-class details(nodes.container):
+class details(nodes.container):  # docutils names its nodes in lower case, and so do we
     """A part that the reader unfolds; its first child is the :class:`summary`."""
 
 
@@ -63,12 +58,6 @@ def text(content: str, *classes: str) -> nodes.inline:
     return nodes.inline(content, content, classes=list(classes))
 
 
-def page_link(page: str, *content: nodes.Node) -> addnodes.pending_xref:
-    """Return a link to a page by its path in the source."""
-    facts = {"refdomain": "std", "reftype": "doc", "reftarget": page, "refexplicit": True, "refwarn": True}
-    return addnodes.pending_xref("", *content, **facts)
-
-
 def paragraph(*parts: Cell, classes: Sequence[str] = ()) -> nodes.paragraph:
     """Return a paragraph of plain text and nodes, which knows that no author wrote it."""
     made = nodes.paragraph(classes=list(classes), generated=True)
@@ -76,32 +65,18 @@ def paragraph(*parts: Cell, classes: Sequence[str] = ()) -> nodes.paragraph:
     return made
 
 
-def literal_block(code: str, language: str) -> nodes.literal_block:
-    """Return a block of code."""
-    return nodes.literal_block(code, code, language=language)
-
-
 def table(
     header: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Sequence[str] = (), caption: str = ""
 ) -> nodes.table:
-    """Return a table; furo gives it a box that scrolls by itself on narrow pages.
-
-    Strings are plain text. Columns whose header is in ``numbers`` are aligned to the right. Without header, all are
-    words.
-    """
+    """Return a table; columns whose header is in ``numbers`` are aligned to the right. Strings are plain text."""
     rows = list(rows)
     classes = ["number" if name in numbers else "words" for name in header] or ["words"] * len(rows[0])
     columns = zip(*([header] if header else []), *rows, strict=True)
-    widths = (max(map(_width, column)) for column in columns)
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in widths), cols=len(classes))
-    if header:
-        group += nodes.thead("", _row(header, classes))
-    group += nodes.tbody("", *(_row(row, classes) for row in rows))
-    made = nodes.table("", classes=["guide-table"])
-    if caption:
-        made += nodes.title(caption, caption)
-    made += group
-    return made
+    specs = [nodes.colspec(colwidth=max(map(_width, column))) for column in columns]
+    head = [nodes.thead("", _row(header, classes))] if header else []
+    body = nodes.tbody("", *(_row(row, classes) for row in rows))
+    group = nodes.tgroup("", *specs, *head, body, cols=len(classes))
+    return nodes.table("", *([nodes.title(caption, caption)] if caption else []), group, classes=["guide-table"])
 
 
 def _width(cell: Cell) -> int:
@@ -111,10 +86,8 @@ def _width(cell: Cell) -> int:
 
 
 def _row(cells: Sequence[Cell], classes: Sequence[str]) -> nodes.row:
-    made = nodes.row()
-    for cell, name in zip(cells, classes, strict=True):
-        made += nodes.entry("", _inside(cell), classes=[name])
-    return made
+    entries = (nodes.entry("", _inside(cell), classes=[name]) for cell, name in zip(cells, classes, strict=True))
+    return nodes.row("", *entries)
 
 
 def _inside(cell: Cell) -> nodes.Node:
@@ -127,10 +100,8 @@ def _inside(cell: Cell) -> nodes.Node:
 
 def fields(rows: Iterable[tuple[str, Cell]]) -> nodes.field_list:
     """Return names with what is to be said of each."""
-    made = nodes.field_list(classes=["guide-facts"])
-    for name, cell in rows:
-        made += nodes.field("", nodes.field_name(name, name), nodes.field_body("", paragraph(cell)))
-    return made
+    pairs = ((nodes.field_name(name, name), nodes.field_body("", paragraph(cell))) for name, cell in rows)
+    return nodes.field_list("", *(nodes.field("", *pair) for pair in pairs), classes=["guide-facts"])
 
 
 def folded(title: str, *content: nodes.Node) -> details:
@@ -138,29 +109,14 @@ def folded(title: str, *content: nodes.Node) -> details:
     return details("", summary(title, title), *content)
 
 
-def _open_details(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(translator.starttag(node, "details"))
+def _html(tag: str, begun: str, ended: str) -> tuple[Write, Write]:
+    """Return what begins a node as an element of HTML, and what ends it."""
 
+    def visit(translator: Any, node: nodes.Element) -> None:
+        others = node.get("others") and json.dumps(node["others"], ensure_ascii=False, sort_keys=True)
+        translator.body.append(translator.starttag(node, tag, begun, **({"data-others": others} if others else {})))
 
-def _close_details(translator: Any, node: nodes.Element) -> None:
-    translator.body.append("</details>\n")
-
-
-def _open_summary(translator: Any, node: nodes.Element) -> None:
-    translator.body.append("<summary>")
-
-
-def _close_summary(translator: Any, node: nodes.Element) -> None:
-    translator.body.append("</summary>\n")
-
-
-def _open_span(translator: Any, node: nodes.Element) -> None:
-    others = {"data-others": json.dumps(node["others"], ensure_ascii=False, sort_keys=True)} if node["others"] else {}
-    translator.body.append(translator.starttag(node, "span", "", **others))
-
-
-def _close_span(translator: Any, node: nodes.Element) -> None:
-    translator.body.append("</span>")
+    return visit, lambda translator, _: translator.body.append(f"</{tag}>{ended}")
 
 
 def _offer_styles(app: Sphinx, config: Config) -> None:
@@ -170,9 +126,9 @@ def _offer_styles(app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> None:
     """Register the nodes, and the styles of what we put on pages."""
-    app.add_node(details, html=(_open_details, _close_details))
-    app.add_node(summary, html=(_open_summary, _close_summary))
-    app.add_node(on_machines, html=(_open_span, _close_span))
+    app.add_node(details, html=_html("details", "\n", "\n"))
+    app.add_node(summary, html=_html("summary", "", "\n"))
+    app.add_node(on_machines, html=_html("span", "", ""))
     app.connect("config-inited", _offer_styles)
     app.add_css_file("compile-guide.css")
     app.add_post_transform(SuitOtherFormats)

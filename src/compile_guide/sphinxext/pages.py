@@ -10,16 +10,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from compile_guide.examples import measures
-from compile_guide.sphinxext.comparisons import side_by_side
+from compile_guide.sphinxext.comparisons import RESULT, side_by_side
 from compile_guide.sphinxext.machines import measured_on
-from compile_guide.sphinxext.nodes import literal_block, paragraph
-from compile_guide.sphinxext.roles import as_list, noted_records
+from compile_guide.sphinxext.nodes import paragraph
+from compile_guide.sphinxext.roles import galleries, noted_records
 
 Kind = TypeVar("Kind", bound=nodes.Element)
-RESULT = "recorded-result"
-"""Class of what stands for a block's result (see scraper.py)."""
-MARKED = ("measured", "guide-comparisons", "guide-switch")
-"""Classes of nodes that show measured numbers."""
 
 
 def complete_page(app: Sphinx, doctree: nodes.document) -> None:
@@ -29,32 +25,31 @@ def complete_page(app: Sphinx, doctree: nodes.document) -> None:
     if footer is not None and script is not None:
         if measures(script):
             add_recorded(app, doctree, footer, script.stem)
-        add_copy_command(app, footer)
-    if next(having(doctree, nodes.Element, *MARKED), None) is not None:
+        if app.config.compile_guide_copy:
+            command = app.config.compile_guide_copy.format(name=script.stem)
+            code = nodes.literal_block(command, command, language="console")
+            words = paragraph("Take it into your own project:")
+            footer.insert(0, nodes.container("", words, code, classes=["guide-copy"]))
+    if next(having(doctree, nodes.Element, "measured", "guide-comparisons", "guide-switch"), None) is not None:
         add_measured_on(app, doctree)
 
 
 def put_behind_output(doctree: nodes.document) -> None:
     """Put what a block returned behind what it printed; sphinx-gallery puts what scrapers give before that."""
     for shown in list(having(doctree, nodes.Element, RESULT)):
-        place = shown.parent.index(shown)
-        printed = shown.parent[place + 1] if place + 1 < len(shown.parent) else None
-        if isinstance(printed, nodes.Element) and "sphx-glr-script-out" in printed.get("classes", ()):
-            shown.parent[place : place + 2] = [printed, shown]
-
-
-def galleries(app: Sphinx) -> list[tuple[Path, Path]]:
-    """Return the galleries of sphinx-gallery: the folder of each one's scripts, and that of its pages."""
-    conf = getattr(app.config, "sphinx_gallery_conf", {})
-    pairs = zip(as_list(conf.get("examples_dirs", [])), as_list(conf.get("gallery_dirs", [])), strict=False)
-    return [(Path(app.srcdir, scripts), Path(app.srcdir, made)) for scripts, made in pairs]
+        printed = shown.next_node(nodes.Element, descend=False, siblings=True)
+        if printed is not None and "sphx-glr-script-out" in printed["classes"]:
+            shown.parent.remove(printed)
+            shown.parent.insert(shown.parent.index(shown), printed)
 
 
 def script_of(app: Sphinx) -> Path | None:
     """Return the script that the page being read was made from; None for another page."""
     page = Path(app.srcdir, app.env.docname)
-    inside = [(scripts, page.relative_to(made)) for scripts, made in galleries(app) if page.is_relative_to(made)]
-    return next((file for scripts, name in inside if (file := scripts / f"{name}.py").is_file()), None)
+    for scripts, made in galleries(app, app.config):
+        if page.is_relative_to(made) and (script := scripts / f"{page.relative_to(made)}.py").is_file():
+            return script
+    return None
 
 
 def add_recorded(app: Sphinx, doctree: nodes.document, footer: nodes.container, example: str) -> None:
@@ -71,23 +66,12 @@ def add_recorded(app: Sphinx, doctree: nodes.document, footer: nodes.container, 
         footer.parent.insert(footer.parent.index(footer), section)
 
 
-def add_copy_command(app: Sphinx, footer: nodes.container) -> None:
-    """Put the command that copies the example (``compile_guide_copy``) into the footer, if there is one."""
-    if app.config.compile_guide_copy:
-        command = app.config.compile_guide_copy.format(name=Path(app.env.docname).name)
-        own = [paragraph("Take it into your own project:"), literal_block(command, "console")]
-        footer.insert(0, nodes.container("", *own, classes=["guide-copy"]))
-
-
 def add_measured_on(app: Sphinx, doctree: nodes.document) -> None:
     """Put the line that names the machine under the page's title, unless the page has one already."""
-    records = noted_records(app.env, app.config)
-    title = next(iter(doctree.findall(nodes.title)), None)
-    if next(having(doctree, nodes.paragraph, "measured-on"), None) is not None or title is None:
-        return
-    if records.shown:
-        section = title.parent
-        section.insert(section.index(title) + 1, measured_on(records, Path(app.env.docname).name))
+    records, title = noted_records(app.env, app.config), next(doctree.findall(nodes.title), None)
+    there = next(having(doctree, nodes.paragraph, "measured-on"), None) is not None
+    if records.shown and title is not None and not there:
+        title.parent.insert(title.parent.index(title) + 1, measured_on(records, Path(app.env.docname).name))
 
 
 def having(doctree: nodes.Element, kind: type[Kind], *names: str) -> Iterator[Kind]:

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 from compile_guide._files import write_atomically
 from compile_guide.records.schema import json_schema
 from compile_guide.sphinxext.domain import has_files, place_link
+from compile_guide.sphinxext.machines import RecordsDirective
 from compile_guide.sphinxext.nodes import warn
-from compile_guide.sphinxext.roles import noted_records, record_set
+from compile_guide.sphinxext.roles import record_set
 
-FOLDER = "records"
+PUBLISH = "compile_guide_publish"
+"""Where Sphinx keeps, with a page's other metadata, that the page links to records as files."""
 WROTE = "compile-guide-records.json"
 """File beside the doctrees: which of the records in the output folder are ours."""
 
 
-class RecordFiles(SphinxDirective):
+class RecordFiles(RecordsDirective):
     """``record-files``: links to the records as files, and to their schema, which are then put beside the pages."""
 
     def run(self) -> list[nodes.Node]:
         """Return the list."""
-        self.env.metadata[self.env.docname]["compile_guide_publish"] = "records"
-        names = [f"{record.id}.json" for record in noted_records(self.env, self.config).records] + ["schema.json"]
-        links = [place_link(f"{FOLDER}/{name}", nodes.literal(name, name), "file") for name in names]
+        self.env.metadata[self.env.docname][PUBLISH] = "records"
+        names = [*(f"{record.id}.json" for record in self.records().records), "schema.json"]
+        links = [place_link(f"records/{name}", nodes.literal(name, name), "file") for name in names]
         return [nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph("", "", link)) for link in links))]
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:
     """Write the records and their schema, if a page links to them; delete those of ours that are no records any more."""
     if error is None and has_files(app.builder):
-        wanted = any("compile_guide_publish" in noted for noted in app.env.metadata.values())
-        write_ours(app, _files(app) if wanted else {}, WROTE)
+        files = {f"records/{id}.json": raw for id, raw in record_set(app.env, app.config).accepted.items()}
+        linked = any(PUBLISH in noted for noted in app.env.metadata.values())
+        write_ours(app, files | {"records/schema.json": schema()} if linked else {}, WROTE)
 
 
 def write_ours(app: Sphinx, wanted: Mapping[str, bytes], note_name: str) -> None:
@@ -47,38 +49,22 @@ def write_ours(app: Sphinx, wanted: Mapping[str, bytes], note_name: str) -> None
     with a warning if one of ours should.
     """
     note, out = Path(app.doctreedir) / note_name, Path(app.outdir)
-    noted = _noted(note)
-    known = {name: [*noted.get(name, ()), _digest(raw)] for name, raw in wanted.items()}
-    ours = {name: raw for name, raw in wanted.items() if _is_ours(out / name, known[name])}
-    for name in sorted(wanted.keys() - ours.keys()):
-        warn(f"{out / name} is somebody else's file, so nothing is written there: delete it to have ours", "file")
-    _write_note(note, noted | {name: known[name] for name in ours})  # first: this build may be killed
-    for name in noted.keys() - wanted.keys():
-        if _is_ours(out / name, noted[name]):
-            (out / name).unlink(missing_ok=True)
-    for name, raw in ours.items():
-        if not (file := out / name).exists() or file.read_bytes() != raw:
+    noted, new = _noted(note), {name: [sha256(raw).hexdigest()] for name, raw in wanted.items()}
+    ours: dict[str, list[str]] = {}
+    for name in sorted(noted.keys() | new.keys()):
+        file, digests = out / name, noted.get(name, []) + new.get(name, [])
+        if not file.exists() or (file.is_file() and sha256(file.read_bytes()).hexdigest() in digests):
+            ours[name] = digests
+        elif name in wanted:
+            warn(f"{file} is somebody else's file, so nothing is written there: delete it to have ours", "file")
+    write_atomically(json.dumps(ours).encode(), note)  # first: this build may be killed
+    for file, raw in ((out / name, wanted.get(name)) for name in ours):
+        if raw is None:
+            file.unlink(missing_ok=True)
+        elif not file.exists() or file.read_bytes() != raw:
             file.parent.mkdir(exist_ok=True)
             write_atomically(raw, file)
-    _write_note(note, {name: [_digest(raw)] for name, raw in ours.items()})
-
-
-def _is_ours(file: Path, digests: Iterable[str]) -> bool:
-    return not file.exists() or (file.is_file() and _digest(file.read_bytes()) in digests)
-
-
-def _digest(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
-
-
-def _write_note(note: Path, known: Mapping[str, list[str]]) -> None:
-    write_atomically(json.dumps(known, indent=1, sort_keys=True).encode(), note)
-
-
-def _files(app: Sphinx) -> dict[str, bytes]:
-    found = record_set(app.env, app.config)
-    files = {f"{id}.json": raw for id, raw in found.accepted.items()} | {"schema.json": schema()}
-    return {f"{FOLDER}/{name}": raw for name, raw in files.items()}
+    write_atomically(json.dumps({name: new[name] for name in ours if name in new}, indent=1).encode(), note)
 
 
 def _noted(note: Path) -> dict[str, list[str]]:

@@ -1,53 +1,25 @@
-"""What roles and tables say about a comparison, a machine or a verdict, in words. No Sphinx in here."""
+"""What roles and tables say about a comparison or a machine, in words. No Sphinx in here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
+from compile_guide import formatting
 from compile_guide.comparison import Comparison
-from compile_guide.formatting import (
-    digits_of,
-    format_bytes,
-    format_calls,
-    format_number,
-    format_percent,
-    format_rate,
-    format_ratio,
-    format_time,
-)
-from compile_guide.records.schema import Machine, Record, Verdict
+from compile_guide.records.schema import Machine, Record
 
 BUSY = 0.25
 """Processors' worth of other programs from which on a measurement is flagged; an idle desktop stays below it."""
 BACKENDS = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
-VERDICTS = {
-    True: ("holds", "✓ holds"),
-    False: ("fails", "✗ does not hold"),
-    None: ("open", "? not decidable here"),
-}
-"""For ``holds``: a word for the style sheet, and what a reader sees; the mark says it without color."""
-UNSEEN = ("unseen", "not checked here")
-
-
-def interval(comparison: Comparison) -> str:
-    """Return the interval of the ratio alone, "1.21–1.26"."""
-    if comparison.interval is None:
-        return "too few samples for an interval"
-    text = format_ratio(comparison.ratio, comparison.interval)
-    return text[text.rindex("(") + 1 : -1]
 
 
 def break_even(comparison: Comparison) -> str:
     """Return "after 1,200 calls", or "never"; in words where no interval tells, because it stands in sentences."""
-    calls = comparison.break_even
     if comparison.differs is None:
         return "after an unknown number of calls"
-    return "never" if calls is None else f"after {format_calls(calls)}"
-
-
-def _time(comparison: Comparison, seconds: float | None) -> str:
-    return format_time(seconds, spread=comparison.spread)
+    return "never" if comparison.break_even is None else f"after {formatting.format_calls(comparison.break_even)}"
 
 
 @dataclass(frozen=True)
@@ -73,31 +45,27 @@ class Unit:
     def say(self, seconds: float | None, spread: float = 0.01) -> str:
         """Return a time, to the digits that a relative spread supports, with a unit only if the header has none."""
         if seconds is None or not self.name:
-            return format_time(seconds, spread)
-        return format_number(seconds / self.seconds, digits_of(spread), grouped=True)
+            return formatting.format_time(seconds, spread)
+        return formatting.format_number(seconds / self.seconds, formatting.digits_of(spread), grouped=True)
 
 
 UNITS = (Unit("s", 1.0), Unit("ms", 1e-3), Unit("µs", 1e-6), Unit("ns", 1e-9))
 MOST_APART = 20_000
 
-
 MEASURED: dict[str, Callable[[Comparison], str]] = {
-    "ratio": lambda c: format_ratio(c.ratio, c.interval),
-    "interval": interval,
-    "baseline": lambda c: _time(c, c.baseline_s),
-    "candidate": lambda c: _time(c, c.candidate_s),
-    "first_call": lambda c: format_time(c.first_call_s),
-    "first_call_warm": lambda c: format_time(c.first_call_warm_s),
-    "first_call_baseline": lambda c: format_time(c.runs[0].first_baseline_s if c.runs else None),
+    "ratio": lambda c: formatting.format_ratio(c.ratio, c.interval),
+    "baseline": lambda c: formatting.format_time(c.baseline_s, c.spread),
+    "candidate": lambda c: formatting.format_time(c.candidate_s, c.spread),
+    "first_call": lambda c: formatting.format_time(c.first_call_s),
+    "first_call_warm": lambda c: formatting.format_time(c.first_call_warm_s),
     "break_even": break_even,
-    "bandwidth": lambda c: format_rate(c.bandwidth(c.candidate_s)),
-    "baseline_bandwidth": lambda c: format_rate(c.bandwidth(c.baseline_s)),
-    "share": lambda c: format_percent(c.share(c.candidate_s)),
-    "baseline_share": lambda c: format_percent(c.share(c.baseline_s)),
-    "peak": lambda c: format_bytes(c.candidate_peak),
-    "baseline_peak": lambda c: format_bytes(c.baseline_peak),
+    "bandwidth": lambda c: formatting.format_rate(c.bandwidth(c.candidate_s)),
+    "baseline_bandwidth": lambda c: formatting.format_rate(c.bandwidth(c.baseline_s)),
+    "share": lambda c: formatting.format_percent(c.share(c.candidate_s)),
+    "baseline_share": lambda c: formatting.format_percent(c.share(c.baseline_s)),
+    "peak": lambda c: formatting.format_bytes(c.candidate_peak),
+    "baseline_peak": lambda c: formatting.format_bytes(c.baseline_peak),
     "processes": lambda c: str(len(c.runs)),
-    "pairs": lambda c: str(sum(len(run.baseline_s) for run in c.runs)),
 }
 """What ``measured`` can say of a comparison."""
 
@@ -111,17 +79,13 @@ def processor(machine: Machine) -> str:
 MACHINE: dict[str, Callable[[Record], str]] = {
     "id": lambda r: r.id,
     "processor": lambda r: processor(r.machine),
-    "chip": lambda r: r.machine.chip,
+    **{name: attrgetter(f"machine.{name}") for name in ("chip", "os", "arch", "python", "mlx")},
     "gpu": lambda r: r.machine.gpu or "no GPU",
     "gpu_cores": lambda r: str(r.machine.gpu_cores or "not known"),
     "backend": lambda r: BACKENDS[r.machine.backend],
     "cores": lambda r: str(r.machine.cores),
-    "memory": lambda r: format_bytes(r.machine.memory),
-    "copy_bandwidth": lambda r: format_rate(r.machine.copy_bandwidth),
-    "os": lambda r: r.machine.os,
-    "arch": lambda r: r.machine.arch,
-    "python": lambda r: r.machine.python,
-    "mlx": lambda r: r.machine.mlx,
+    "memory": lambda r: formatting.format_bytes(r.machine.memory),
+    "copy_bandwidth": lambda r: formatting.format_rate(r.machine.copy_bandwidth),
     "compiler": lambda r: r.machine.compiler or "none needed",
     "power": lambda r: {"ac": "mains", "battery": "battery", None: "not known"}[r.machine.power],
     "low_power": lambda r: {True: "on", False: "off", None: "not known"}[r.machine.low_power],
@@ -141,10 +105,7 @@ def join(words: list[str]) -> str:
 
 
 def disturbances(record: Record, page: str = "") -> str:
-    """Return what else went on while the numbers of a page were measured, as a sentence; empty if nothing is known.
-
-    An example's page has the numbers of its example; any other may have all.
-    """
+    """Return what else went on while a page's numbers (an example's, or all) were measured, as a sentence, or nothing."""
     entries = record.by_example.get(page) or record.comparisons
     busy = max((entry.others or 0.0 for entry in entries), default=0.0)
     reasons = [f"other programs kept up to {busy:.1f} processors busy"] if busy >= BUSY else []
@@ -152,13 +113,3 @@ def disturbances(record: Record, page: str = "") -> str:
     reasons += ["the machine ran on battery"] if record.machine.power == "battery" else []
     reasons += ["low-power mode was on"] if getattr(record.machine, "low_power", None) else []
     return f"Take these numbers with care: while they were measured, {join(reasons)}." if reasons else ""
-
-
-def verdict(found: Verdict | None) -> tuple[str, str]:
-    """Return a verdict's word for the style sheet, and its text; None means that there is no verdict."""
-    return UNSEEN if found is None else VERDICTS[found.holds]
-
-
-def verdict_of(record: Record | None, claim: str) -> Verdict | None:
-    """Return what a record says of a claim."""
-    return next((v for v in record.claims if v.id == claim), None) if record else None

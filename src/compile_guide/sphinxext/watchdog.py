@@ -28,9 +28,10 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,13 @@ DIE_WITH_PARENT = 1
 LOGGER = logging.getLogger(__name__)
 Job = tuple[str, Path, Path, dict[str, Any]]
 """What ``generate_file_rst`` gets: a script's name, the folders of its page and of itself, sphinx-gallery's settings."""
-Page = tuple[str, str, tuple[float, float], dict[str, Any]]
-"""What it returns: introduction, title, costs, and facts such as why the script failed."""
 
 
 @contextlib.contextmanager
 def examples_apart(kernels: Path, env: Mapping[str, str | None]) -> Iterator[None]:
-    """Let sphinx-gallery run each script in a process of its own.
+    """Let sphinx-gallery run each script in a process of its own, with these environment variables; None unsets one.
 
-    Args:
-        kernels: folder in which MLX keeps what it builds; each example has a new temporary folder that leads there.
-        env: environment variables of the examples; None unsets one.
+    ``kernels`` is where MLX keeps what it builds: each example has a new temporary folder that leads there.
     """
     from sphinx_gallery import gen_rst
 
@@ -75,12 +72,11 @@ def examples_apart(kernels: Path, env: Mapping[str, str | None]) -> Iterator[Non
 
 
 @functools.cache
-def _page_maker() -> Callable[..., Page]:
+def _page_maker() -> Any:
     """Return sphinx-gallery's own function: asked for before that is replaced, and in its workers, where it never is."""
     from sphinx_gallery.gen_rst import generate_file_rst
 
-    made: Callable[..., Page] = generate_file_rst
-    return made
+    return generate_file_rst
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class World:
     limit_s: float
     threads_s: float
 
-    def __call__(self, *job: Any) -> Page:
+    def __call__(self, *job: Any) -> Any:
         """Return what sphinx-gallery's own function would; its arguments are a :data:`Job`."""
         ours = measures(script := Path(job[2], job[0]))
         apart = ours or _uses_mlx(script) or _can_be_copied()  # others may need what can't be given to a new Python
@@ -110,17 +106,16 @@ class World:
             return _failed(answer, *job)
         if isinstance(answer, Exception):
             raise answer
-        page: Page = answer[0]
         for message in answer[1]:
             LOGGER.handle(message)
-        return page
+        return answer[0]
 
     def _answer(self, place: Path, job: Any) -> Any:
         """Run the script and end whatever is left of it; return page and messages, an error, or why there is neither."""
         _load_matplotlib(job[3])
         reader, writer = multiprocessing.Pipe(duplex=False)
         with reader, writer:
-            pid, wait = _start(functools.partial(_run, self, place), job, writer)
+            process = _start(self, place, job, writer)
             writer.close()
             try:
                 late, answer = not reader.poll(self.limit_s), None
@@ -128,17 +123,15 @@ class World:
                     with contextlib.suppress(EOFError):  # it has ended without a word
                         answer = reader.recv()
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)  # it may have no group yet
-                end_processes(pid, place)
-                status = wait()
-        if answer is None and (late or status):
-            return Finished(status, late, "", self.limit_s).reason
+                process.kill()  # it may have no group yet
+                end_processes(process.pid or 0, place)
+                process.join()
+        if answer is None and (late or process.exitcode):
+            return Finished(process.exitcode or 0, late, "", self.limit_s).reason
         return answer or f"{ENDED} (exit status 0)"
 
 
 def _runs(name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> bool:
-    """Return whether sphinx-gallery is about to run a script."""
     from sphinx_gallery.gen_rst import executable_script
     from sphinx_gallery.utils import get_md5sum
 
@@ -147,7 +140,7 @@ def _runs(name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> b
     return executable_script(source, conf) and (new or conf["run_stale_examples"])
 
 
-def _failed(words: str, name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> Page:
+def _failed(words: str, name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> Any:
     """Make the page of a script that failed as a whole, without running it: sphinx-gallery counts it, and warns of it."""
     from sphinx_gallery.gen_rst import handle_exception
 
@@ -175,28 +168,23 @@ def _can_be_copied() -> bool:
     return sys.platform == "linux" and "mlx.core" not in sys.modules and threading.active_count() == 1
 
 
-def _start(target: Callable[..., None], job: Job, writer: Connection) -> tuple[int, Callable[[], int]]:
-    """Start a process; return its id, and a function that waits for its end and returns its exit status."""
-    if not _can_be_copied():
-        context: Any = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "forkserver")
-        known = {name: value for name, value in job[3].items() if _travels(value)}
-        if lost := {"image_scrapers", "reset_modules", "reset_argv"} - known.keys():
+def _start(world: World, place: Path, job: Job, writer: Connection) -> BaseProcess:
+    """Start a process that runs a script; a new Python is not given the settings that can't be pickled."""
+    if copied := _can_be_copied():
+        if multiprocessing.parent_process():  # one of sphinx-gallery's workers
+            _end_with(os.getppid())
+    else:
+        job = (*job[:3], {name: value for name, value in job[3].items() if _travels(value)})
+        if lost := {"image_scrapers", "reset_modules", "reset_argv"} - job[3].keys():
             raise ConfigError(
                 f"sphinx_gallery_conf[{min(lost)!r}]: examples run in new processes here: name functions as strings"
             )
-        process = context.Process(target=target, args=((*job[:3], known), writer))
-        process.start()
-        return process.pid, lambda: (process.join(), process.exitcode)[1]
-    if multiprocessing.parent_process():  # one of sphinx-gallery's workers
-        _end_with(os.getppid())
-    me = os.getpid()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # else both would write what is left
-    if pid := os.fork():
-        return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    _end_with(me)
-    target(job, writer)
-    os._exit(1)
+    context: Any = multiprocessing.get_context(
+        "fork" if copied else "spawn" if sys.platform == "darwin" else "forkserver"
+    )
+    process: BaseProcess = context.Process(target=_run, args=(world, place, copied and os.getpid(), job, writer))
+    process.start()
+    return process
 
 
 def _end_with(parent: int) -> None:
@@ -217,8 +205,10 @@ def _travels(value: object) -> bool:
 # In the example's process ----------------------------------------------------------------------------------------------
 
 
-def _run(world: World, place: Path, job: Job, writer: Connection) -> None:
-    """Make a script's page here, report it, and end this process."""
+def _run(world: World, place: Path, parent: int, job: Job, writer: Connection) -> None:
+    """Make a script's page here, report it, and end this process; a copy of ``parent`` ends with it."""
+    if parent:
+        _end_with(parent)
     gc.freeze()  # sphinx-gallery collects garbage before each script: in a copied heap that would cost more than the script
     try:
         os.setsid()
@@ -234,11 +224,11 @@ def _run(world: World, place: Path, job: Job, writer: Connection) -> None:
 
 def _made(world: World, place: Path, job: Job, writer: Connection) -> Any:
     """Return page and messages of a script, why it failed as a whole, or an error that ends the build."""
-    failures, messages = list[str](), logging.LogCollector()
+    failures, messages = list[threading.ExceptHookArgs](), logging.LogCollector()
     try:
         _enter({**world.env, "TMPDIR": str(place / "tmp"), FOLDER: str(place)}, *job)
         _watch_blocks()
-        _watch_threads(failures)
+        threading.excepthook = failures.append
         with messages.collect():
             page = _page_maker()(*job)
         _end_threads(world.threads_s, writer)
@@ -246,8 +236,11 @@ def _made(world: World, place: Path, job: Job, writer: Connection) -> Any:
         return error
     except BaseException:  # the script has broken what sphinx-gallery needs, such as sys.stdout
         return traceback.format_exc()
+    if failures:
+        threading.__excepthook__(failures[0])
+        return f"a thread of the example ended with {failures[0].exc_type.__name__}"
     logging.convert_serializable(messages.logs)
-    return f"a thread of the example ended with {failures[0]}" if failures else (page, messages.logs)
+    return page, messages.logs
 
 
 def _enter(env: dict[str, str], name: str, _: Path, src_dir: Path, conf: dict[str, Any]) -> None:
@@ -285,16 +278,6 @@ def _watch_blocks() -> None:
                 os._exit(0)
 
     gen_rst._exec_once.__call__ = __call__
-
-
-def _watch_threads(failures: list[str]) -> None:
-    """Note the exceptions that end threads; Python prints and forgets them."""
-
-    def note(args: threading.ExceptHookArgs) -> None:
-        failures.append(args.exc_type.__name__)
-        threading.__excepthook__(args)
-
-    threading.excepthook = note
 
 
 def _end_threads(limit_s: float, writer: Connection) -> None:

@@ -5,26 +5,31 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copy
-import io
 import random
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
+from compile_guide import CompileGuideError, mx
 from compile_guide.comparison import TOLERANCE, is_array, leaves, unequal
-from compile_guide.shapeless_check import words
-from compile_guide.timing import PLAIN
+from compile_guide.shapeless_check import names_in, words
+from compile_guide.timing import PLAIN, fused_kernels
 from compile_guide.tracing import arrays_of, describe
-from compile_guide.watching.captured import UnrepeatableError, places
 from compile_guide.watching.compiler import LOCAL, Call
 
 FIRST, EVERY, SIGNATURES, SHAKEN = 2, 32, 4096, 3
 """Of each signature the first calls are checked, and those whose number is a power of two or a multiple of ``EVERY``. At most so
 many signatures are told apart. A difference counts unless one of so many plain runs with shaken inputs has it, too."""
-ONE = threading.RLock()
-"""Held while a call is made again: what another check changes meanwhile would be put back, too."""
+ONE = threading.RLock()  # held while a call is made again: what another check changes meanwhile would be put back, too
+MOST = 5_000  # places that are looked at; a function that can reach more is not checked
+ONCE = frozenset(["Popen", "debug", "info", "input", "open", "sleep", "system", "warning"])
+"""Names in a function's code of what can't be undone. What ``print`` writes is held back instead."""
+CLOSED = frozenset(["asyncio", "logging", "multiprocessing", "threading", "tqdm", "transformers"])
+"""Libraries whose objects are not looked into."""
 Values = dict[str, Any]
 
 
@@ -32,8 +37,6 @@ class Observer:
     """Sees the outermost calls of compiled functions: checks some of them, and keeps the latest to measure with."""
 
     def __init__(self, check: bool, keep: bool) -> None:
-        import mlx.core as mx
-
         self.check, self.keep, self.compile = check, keep, mx.compile
         self.kept: dict[int, Call] = {}
 
@@ -77,10 +80,10 @@ class _Rehearsal:
         self.before = [(place, place.read()) for place in places(self.function.fun, trees)]
         given = {id(array) for _, array in arrays_of(trees[0])}
         self.known = {
-            place.path + place.step % (key,): ("array", id(value)) if _is_mlx(value) else value
+            place.path + place.step % (key,): ("array", id(value)) if isinstance(value, mx.array) else value
             for place, held in self.before
             for key, value in held.items()
-            if id(value) not in given and (_is_mlx(value) or isinstance(value, PLAIN))
+            if id(value) not in given and isinstance(value, (mx.array, *PLAIN))
         }
         self.shapes = " and ".join(str(tuple(array.shape)) for _, array in arrays_of((call.args, call.kwargs)))
         self.trace = "trace", 0 if self.function.shapeless else signature % 64
@@ -98,19 +101,16 @@ class _Rehearsal:
 
     def values(self, fun: Callable[..., Any], change: Callable[[Any], Any] = copy.copy) -> Values:
         """Call a function, and return by name all that it returned, the captured outputs, and the state of random numbers."""
-        import mlx.core as mx
-
         for place, held in self.before:  # copies, because a function may change an array in place
-            place.write({key: change(value) if _is_mlx(value) else value for key, value in held.items()})
+            place.write({key: change(value) if isinstance(value, mx.array) else value for key, value in held.items()})
         _set_random(self.random)
         args, kwargs = _changed((self.call.args, self.call.kwargs), change)
         result = fun(*args, **kwargs)
         found = {f"result{path}": leaf for path, leaf in leaves(result) if is_array(leaf) or isinstance(leaf, PLAIN)}
         found |= {f"outputs{[*keys]}": array for keys, array in arrays_of(self.function.outputs)}
-        arrays = [value for value in found.values() if _is_mlx(value)]
-        if fun is self.function.counted and self.call.traced and arrays:
-            mx.export_to_dot(graph := io.StringIO(), *arrays)
-            self.function.site.kernels += graph.getvalue().count('"Compiled')
+        arrays = [value for value in found.values() if isinstance(value, mx.array)]
+        if fun is self.function.counted and self.call.traced:
+            self.function.site.kernels += fused_kernels(arrays)
         mx.eval(arrays)
         return found | {"random": _random()[0]}
 
@@ -168,20 +168,14 @@ def _differences(a: Values, b: Values, exact: bool = False) -> dict[str, str]:
     return {name: "only one has it" for name in a.keys() ^ b.keys()} | {k: text for k, text in pairs.items() if text}
 
 
-def _is_mlx(value: Any) -> bool:
-    return isinstance(value, sys.modules["mlx.core"].array)
-
-
 def _changed(tree: Any, change: Callable[[Any], Any]) -> Any:
     """Return a tree with other arrays, in new containers, as MLX makes them."""
     from mlx.utils import tree_map
 
-    return tree_map(lambda leaf: change(leaf) if _is_mlx(leaf) else leaf, tree)
+    return tree_map(lambda leaf: change(leaf) if isinstance(leaf, mx.array) else leaf, tree)
 
 
 def _shaken(number: int, array: Any) -> Any:
-    import mlx.core as mx
-
     dtype = str(array.dtype).rpartition(".")[2]
     step = TOLERANCE[dtype][1] if dtype in TOLERANCE else 0.0
     noise = mx.random.uniform(-step, step, array.shape, key=mx.random.key(number))
@@ -190,8 +184,6 @@ def _shaken(number: int, array: Any) -> Any:
 
 def _random() -> tuple[int | None, Any, Any]:
     """Return the seed that makes the present state of MLX's random numbers, and the state of Python's and NumPy's."""
-    import mlx.core as mx
-
     numpy, seed = sys.modules.get("numpy"), None
     with contextlib.suppress(RuntimeError, ValueError):  # a placeholder, where it is captured by half
         state: Any = mx.random.state
@@ -201,10 +193,100 @@ def _random() -> tuple[int | None, Any, Any]:
 
 
 def _set_random(state: tuple[int | None, Any, Any]) -> None:
-    import mlx.core as mx
-
     if state[0] is not None:
         mx.random.seed(state[0])
     random.setstate(state[1])
     if state[2] is not None:
         sys.modules["numpy"].random.set_state(state[2])
+
+
+# What a function can reach and change beside its arguments
+
+
+class UnrepeatableError(CompileGuideError):
+    """A function can't be run twice; the text says why."""
+
+
+class Place(NamedTuple):
+    """A list, dict, object or variable; ``path`` and ``step`` make the name of what it holds under a key."""
+
+    path: str
+    step: str
+    holder: Any
+    names: frozenset[str] = frozenset()  # of a module's variables, those that a function's code names
+
+    def read(self) -> dict[Any, Any]:
+        """Return what is held, by key."""
+        if isinstance(self.holder, CellType):
+            return {"": self.holder.cell_contents}
+        if isinstance(self.holder, list):
+            return dict(enumerate(self.holder))
+        return {key: value for key, value in self.holder.items() if not self.names or key in self.names}
+
+    def write(self, values: dict[Any, Any]) -> None:
+        """Make it hold again what was read; where it still does, leave it alone: other threads may use it."""
+        now, holder = self.read(), self.holder
+        if now.keys() == values.keys() and all(now[key] is value for key, value in values.items()):
+            return
+        if isinstance(holder, CellType):
+            holder.cell_contents = values[""]
+        elif isinstance(holder, list):
+            holder[:] = values.values()
+        else:
+            for key in now.keys() - values.keys():
+                del holder[key]
+            for key, value in values.items():  # update() of a module of mlx.nn does something else
+                holder[key] = value
+
+
+def places(fun: Any, trees: Any) -> list[Place]:
+    """Return what a function can reach: variables, objects' attributes and containers, and those of captured trees.
+
+    Raises UnrepeatableError where the function can't be run twice.
+    """
+    found: list[Place] = []
+    seen: dict[int, Any] = {}
+    queue = deque([("captured", trees), (getattr(fun, "__name__", type(fun).__name__), fun)])
+    while queue:
+        path, value = queue.popleft()
+        if id(value) in seen or isinstance(value, ModuleType | type) or type(value).__module__.split(".")[0] in CLOSED:
+            continue
+        seen[id(value)] = value
+        if path.count(".") < 2 and (isinstance(value, Iterator | random.Random) or "Generator" in type(value).__name__):
+            raise UnrepeatableError(f"it can reach {path}, a {type(value).__name__}, which can't be put back")
+        queue.extend(_fixed(path, value))
+        for place in _places_of(path, value):
+            found.append(place)
+            if once := ONCE & place.names:
+                raise UnrepeatableError(f"its code names {', '.join(sorted(once))}, which can't be undone")
+            if len(found) > MOST:
+                raise UnrepeatableError(f"it can reach more than {MOST} lists, dicts and objects")
+            queue.extend((place.path + place.step % (key,), item) for key, item in place.read().items())
+    return found
+
+
+def _places_of(path: str, value: Any) -> Iterator[Place]:
+    if isinstance(value, FunctionType):  # compiled functions claim to be one, and answer for what they wrap
+        yield Place("", "%s", value.__globals__, frozenset(names_in(value.__code__)) or frozenset([""]))
+    elif isinstance(value, CellType):
+        yield from () if repr(value).endswith(": empty>") else [Place(path, "%.0s", value)]
+    else:
+        if isinstance(value, list | dict):
+            yield Place(path, "[%r]", value)
+        if isinstance(getattr(value, "__dict__", None), dict):
+            yield Place(path, ".%s", vars(value))
+
+
+def _fixed(path: str, value: Any) -> list[tuple[str, Any]]:
+    """Return the parts of a value that can't be replaced, but may hold what changes."""
+    if isinstance(value, FunctionType):
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        return [*cells, (path, value.__defaults__), (path, value.__kwdefaults__)]
+    if isinstance(value, MethodType):
+        return [("self", value.__self__), (path, value.__func__)]
+    if isinstance(value, partial):
+        return [(path, value.func), (path, value.args), (path, value.keywords)]
+    if isinstance(value, tuple):
+        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    calls = [(path, vars(kind).get("__call__")) for kind in type(value).__mro__]  # what runs when an object is called
+    return [call for call in calls if isinstance(call[1], FunctionType)]

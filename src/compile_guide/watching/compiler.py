@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+from compile_guide import mx
 from compile_guide.tracing import EAGER, INLINED, LOOKED_AT, Watched, are_placeholders, arrays_of, first_arrays, probes
 
 MOST_EVENTS, MOST_REASONS = 1_000, 100
@@ -39,13 +40,11 @@ class Site:
     tracing_s: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     """How often a body ran for a reason such as this one, the first of its kind."""
-    kinds: dict[str, str] = field(default_factory=dict)
-    """The first reason of each kind."""
+    kinds: dict[str, str] = field(default_factory=dict)  # the first reason of each kind
     events: list[tuple[float, str]] = field(default_factory=list)
     findings: Counter[str] = field(default_factory=Counter)
     """What a check has found, and at how many calls; "" where all was right."""
-    kernels: int = 0
-    """Fused kernels in the graphs of the traces that were checked."""
+    kernels: int = 0  # fused kernels in the graphs of the traces that were checked
 
     def note(self, number: int | None, reason: str) -> None:
         """Count a run of a body: a trace, where it has a number."""
@@ -74,8 +73,7 @@ class Call:
 
 
 class _Local(threading.local):
-    rehearsing = False
-    """A check runs the plain function: it is to be plain all through, and nothing of it is counted."""
+    rehearsing = False  # A check runs the plain function: it is to be plain all through, and nothing of it is counted
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -107,7 +105,7 @@ class _Body(Watched):
     def __del__(self) -> None:
         # MLX forgets the traces of the thread alone that called last. So what several threads have traced stays as an empty
         # shell: another body that came to lie at its address would be given the traces that are left.
-        if self.__dict__.get("_threads", 0) > 1:
+        if len(self.__dict__.get("_threads", ())) > 1:
             vars(self).clear()
             _SHELLS.append(self)
 
@@ -124,8 +122,7 @@ class Compiled:
     shapeless: bool
     site: Site
     observer: Any
-    notes: dict[Any, Any] = field(default_factory=dict)
-    """What the observer remembers of it."""
+    notes: dict[Any, Any] = field(default_factory=dict)  # what the observer remembers of it
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function as the program asks for, and count that."""
@@ -176,8 +173,6 @@ class Compiler:
     """Stands in for ``mx.compile``: takes the same arguments, raises the same errors, and watches what it compiles."""
 
     def __init__(self, max_traces: int | None = None, observer: Any = None) -> None:
-        import mlx.core as mx
-
         probes()  # they are compiled by MLX itself
         self.original, self.max_traces, self.observer = mx.compile, max_traces, observer
         self.sites: dict[tuple[str, int, str], Site] = {}

@@ -9,13 +9,10 @@ import pytest
 
 @pytest.fixture
 def max_traces(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Limit how often MLX may trace a function that is compiled in the rest of the test; one trace more raises.
+    """Limit how often MLX may trace a function that is compiled in the rest of the test: ``max_traces(1)``.
 
-    What is compiled before, such as by a decorator of a module that is imported already, is left alone::
-
-        def test_the_training_step_is_traced_once(max_traces):
-            max_traces(1)
-            train(model, batches)  # compiles its step; raises TooManyTraces, with the reason, where a batch retraces it
+    One trace more raises TooManyTraces, with the reason. What is compiled before, such as by a decorator of a module that
+    is imported already, is left alone.
     """
 
     def limit(number: int) -> None:

@@ -13,17 +13,20 @@ LISTED = "compile_guide_listed"
 
 def list_files(env: BuildEnvironment, folder: str, pattern: str = "*.json") -> list[Path]:
     """Return the files of a folder that match, sorted, and note that the page being read shows just these."""
-    files = _files(env, folder, pattern)
+    files = sorted((Path(env.srcdir) / folder).glob(pattern))
     env.metadata[env.docname].setdefault(LISTED, {})[folder, pattern] = files
     return files
 
 
-def _files(env: BuildEnvironment, folder: str, pattern: str) -> list[Path]:
-    return sorted((Path(env.srcdir) / folder).glob(pattern))
-
-
-def outdated_pages(_app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
+def outdated_pages(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
     """Return the pages that list files which have come or gone (``env-get-outdated``)."""
     noted = {page: facts[LISTED] for page, facts in env.metadata.items() if LISTED in facts}
-    now = {listing: _files(env, *listing) for listing in {one for listings in noted.values() for one in listings}}
-    return [page for page, listings in noted.items() if any(files != now[one] for one, files in listings.items())]
+    now = {
+        listing: sorted(Path(app.srcdir, listing[0]).glob(listing[1])) for found in noted.values() for listing in found
+    }
+    return [page for page, found in noted.items() if any(files != now[one] for one, files in found.items())]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the hook."""
+    app.connect("env-get-outdated", outdated_pages)
