@@ -19,18 +19,19 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import nox
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))  # of it, what needs nothing installed
 
-from compile_guide._prerequisites import compiler_fault
+from compile_guide import _prerequisites
 
 nox.options.sessions = ["lint", "tests", "render"]
 nox.options.default_venv_backend = "none"  # environment() makes the one that all sessions share
@@ -42,6 +43,8 @@ BROWSER_CACHE = ROOT / ".nox" / "browser"  # what the browser's checks take from
 GENERATED = (r"docs/gallery/", r"docs/sg_", r"__pycache__", r"\.pyc$")  # written by a build: not a reason for another
 UTF8 = {"PYTHONUTF8": "1"}  # for all programs: in an ASCII locale Python would read pages and paths as ASCII
 PEER_TOOLS = {"dot": "graphviz", "pandoc": "pandoc", "ffmpeg": "ffmpeg"}  # programs, and the packages that have them
+TELLING = ("cpu", "cuda", "metal")
+"""Backends, the one whose figures most readers come for last."""
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
 
@@ -62,6 +65,7 @@ class Options:
 
     mlx: str
     rest: tuple[str, ...] = ()
+    published: bool = False
 
 
 def mlx_builds() -> tuple[str, ...]:
@@ -69,7 +73,7 @@ def mlx_builds() -> tuple[str, ...]:
     return ("metal",) if sys.platform == "darwin" else ("cpu", "cuda12", "cuda13")
 
 
-def option_parser(*, measures: bool) -> Parser:
+def option_parser(*, measures: bool, records: bool = False) -> Parser:
     """Return the parser for a session's options; one that ``measures`` has those of the record command too."""
     parser = Parser(prog="nox -s SESSION --", allow_abbrev=False)
     default = os.environ.get("COMPILE_GUIDE_MLX", mlx_builds()[0])
@@ -81,16 +85,19 @@ def option_parser(*, measures: bool) -> Parser:
             "--processes", type=int, metavar="N", help="processes for an example (six give an interval)"
         )
         parser.add_argument("--keep-going", action="store_true", help="save the rest if an example fails")
+    if records:
+        words = "measure published packages instead of the examples, in an environment of their own"
+        parser.add_argument("--published", action="store_true", help=words)
     return parser
 
 
-def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = False) -> Options:
+def parse(arguments: list[str], *, measures: bool = False, records: bool = False, passes_on: bool = False) -> Options:
     """Read what stands behind ``--``; one that ``passes_on`` leaves what it doesn't know to its program.
 
     Raises:
         Refusal: an option is unknown here, or its value is not one of those allowed.
     """
-    found, rest = option_parser(measures=measures).parse_known_intermixed_args(arguments)
+    found, rest = option_parser(measures=measures, records=records).parse_known_intermixed_args(arguments)
     if rest and not passes_on:
         raise Refusal(f"unknown option {rest[0]!r}: `-- --help` lists those of this session")
     if found.mlx not in mlx_builds():
@@ -100,7 +107,10 @@ def parse(arguments: list[str], *, measures: bool = False, passes_on: bool = Fal
         budget = [] if found.budget is None else ["--budget", f"{found.budget:g}"]
         count = [] if found.processes is None else ["--processes", str(found.processes)]
         rest = [*found.names, *budget, *count, *(["--keep-going"] if found.keep_going else [])]
-    return Options(found.mlx, tuple(rest))
+    published = records and found.published
+    if published and (found.names or found.keep_going):
+        raise Refusal("--published measures all of its functions: with it go --budget and --processes alone")
+    return Options(found.mlx, tuple(rest), published)
 
 
 def refuse_unknown(names: list[str]) -> None:
@@ -123,6 +133,30 @@ def gpu_fault(mlx: str, devices: tuple[str, ...] = GPU_DEVICES) -> str | None:
     return f"--mlx {mlx}: no NVIDIA GPU is here ({devices[0]} is missing); without --mlx, MLX computes on the processor"
 
 
+def compiler_fault(system: str = sys.platform) -> str | None:
+    """Return in one line what keeps MLX from building the kernels of its CPU side here; None if nothing does."""
+    if system != "darwin":
+        return _prerequisites.compiler_fault()
+    if has_compiler():
+        return None
+    why = "and some examples use MLX on the CPU, which builds its kernels with their g++"
+    return f"Apple's command line tools are missing, {why}: run `xcode-select --install`, then this again"
+
+
+def has_compiler() -> bool:
+    """Return whether there is a g++ on this Mac: a new Mac has a stand-in, which fails and opens a window.
+
+    ``xcode-select -p`` names the folder of the command line tools, and fails without any (its manual page).
+    """
+    found = shutil.which("g++")
+    if found != "/usr/bin/g++":
+        return found is not None
+    try:
+        return subprocess.run(["xcode-select", "-p"], capture_output=True, timeout=60, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def need_tools(mlx: str) -> None:
     """Raise a Refusal where this build of MLX finds no GPU, or its CPU kernels can't be built."""
     if fault := gpu_fault(mlx) or compiler_fault():
@@ -136,10 +170,13 @@ def need_write_access() -> None:
             raise Refusal(f"{ROOT / name} can't be written: copy the checkout to a folder of yours, and run this there")
 
 
-def environment(session: nox.Session, mlx: str, *purposes: str) -> str:
-    """Return the Python of this MLX build's virtual environment, brought up to date with the locks named."""
+def environment(session: nox.Session, mlx: str, *purposes: str, prefix: str = "") -> str:
+    """Return the Python of this MLX build's virtual environment, brought up to date with the locks named.
+
+    With a ``prefix`` to its name it is another one than what all sessions share.
+    """
     need_write_access()
-    folder = ROOT / ".nox" / f"{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
+    folder = ROOT / ".nox" / f"{prefix}{mlx}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
     make = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", "--no-periodic-update")
     if not python.exists():
@@ -187,11 +224,11 @@ def backend(mlx: str) -> str:
     return mlx.rstrip("0123456789")
 
 
-def record_to_show(mlx: str) -> str:
+def record_to_show() -> str:
     """Return the id of the record that the site shows.
 
-    It is the one that ``COMPILE_GUIDE_RECORD`` names; else the one measured last in this checkout; else the
-    newest of this backend; else, where nobody has measured this backend yet, the newest of all.
+    It is the one that ``COMPILE_GUIDE_RECORD`` names; else the one measured last in this checkout. Where nobody has
+    measured, as where a site is published, it is the newest of the most telling backend among those that are whole.
 
     Raises:
         Refusal: there is no record at all, or not the one named.
@@ -208,19 +245,40 @@ def record_to_show(mlx: str) -> str:
     known = [found for path in there.values() if (found := head(path))]
     if not known:
         raise Refusal(f"{RECORDS} holds no record that can be read: `nox -s docs` measures this machine")
-    return max(known, key=lambda it: (it[0] == backend(mlx), it[1:]))[2]
+    return max(found for found in known if found.whole(known)).id
 
 
-def head(path: Path) -> tuple[str, str, str] | None:
-    """Return a record's backend, date and id; None for a file that is none, which the build then names."""
+class Head(NamedTuple):
+    """What decides between two records: the greater one is shown."""
+
+    backend: int
+    """Its place in :data:`TELLING`."""
+    created: str
+    id: str
+    comparisons: frozenset[tuple[str, str]]
+    """Example and name of each."""
+
+    def whole(self, known: list[Head]) -> bool:
+        """Return whether it has half of what the fullest has, and of its examples all that newer such records have."""
+        half = max(len(one.comparisons) for one in known) / 2
+        newer = [one.comparisons for one in known if one.created > self.created and len(one.comparisons) >= half]
+        examples = {example for example, _ in self.comparisons}
+        lacks = {one for one in set().union(*newer) - self.comparisons if one[0] in examples}
+        return len(self.comparisons) >= half and not lacks
+
+
+def head(path: Path) -> Head | None:
+    """Return a record's head; None for a file that is none, which the build then names."""
     if not path.is_file() or path.stat().st_size > 4_000_000:
         return None
     try:
         data = json.loads(path.read_bytes())
-        found = (data["machine"]["backend"], data["created"], data["id"])
+        place = TELLING.index(data["machine"]["backend"])
+        names = frozenset((entry["example"], entry["name"]) for entry in data["comparisons"])
+        found = Head(place, data["created"], data["id"], names)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return found if all(isinstance(part, str) for part in found) and found[2] == path.stem else None
+    return found if isinstance(found.created, str) and found.id == path.stem else None
 
 
 def measure(session: nox.Session, python: str, chosen: Options) -> float:
@@ -230,11 +288,11 @@ def measure(session: nox.Session, python: str, chosen: Options) -> float:
     return time.monotonic() - start
 
 
-def build(session: nox.Session, python: str, mlx: str, measured: float | None = None) -> None:
+def build(session: nox.Session, python: str, measured: float | None = None) -> None:
     """Render the site, and say where it is, what it shows and how long that took."""
-    shown = record_to_show(mlx)
+    shown = record_to_show()
     start = time.monotonic()
-    sphinx = (python, "-m", "sphinx", "-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-W")
+    sphinx = (python, "-m", "sphinx", "-j", "auto", "-c", ".", "docs", "build/html", "-d", str(DOCTREES), "-n", "-W")
     session.run(*sphinx, "--keep-going", "-D", f"compile_guide_record={shown}")
     if read_json(DOCTREES / "compile-guide.json").get("ended") is not True:
         raise Refusal("Sphinx ended with status 0 before the site was finished: something in an example ended it")
@@ -271,7 +329,7 @@ def docs(session: nox.Session) -> None:
     need_tools(chosen.mlx)
     need_write_access()
     python = environment(session, chosen.mlx, "docs")
-    build(session, python, chosen.mlx, measure(session, python, chosen))
+    build(session, python, measure(session, python, chosen))
 
 
 @command
@@ -280,8 +338,8 @@ def render(session: nox.Session) -> None:
     chosen = parse(session.posargs)
     need_tools(chosen.mlx)  # the examples run here too, their timings aside
     need_write_access()
-    record_to_show(chosen.mlx)  # refuse before installing
-    build(session, environment(session, chosen.mlx, "docs"), chosen.mlx)
+    record_to_show()  # refuse before installing
+    build(session, environment(session, chosen.mlx, "docs"))
 
 
 @command
@@ -289,16 +347,21 @@ def reproduce(session: nox.Session) -> None:
     """Build the site twice, in two folders and environments; fail unless every file is the same."""
     chosen = parse(session.posargs)
     python = environment(session, chosen.mlx, "docs")
-    session.run(python, "tests/reproduce.py", "--record", record_to_show(chosen.mlx))
+    session.run(python, "tests/reproduce.py", "--record", record_to_show())
 
 
 @command
 def record(session: nox.Session) -> None:
-    """Measure this machine and leave a record; needs no Sphinx."""
-    chosen = parse(session.posargs, measures=True)
+    """Measure this machine and leave a record; needs no Sphinx. -- --published measures published packages instead."""
+    chosen = parse(session.posargs, measures=True, records=True)
     need_tools(chosen.mlx)
     need_write_access()
-    measure(session, environment(session, chosen.mlx), chosen)
+    if not chosen.published:
+        measure(session, environment(session, chosen.mlx), chosen)
+        return
+    python = environment(session, chosen.mlx, "published-code", prefix="published-")
+    env = {"PYTHONPATH": str(ROOT / "docs")}
+    session.run(python, "-m", "published_code", "--backend", backend(chosen.mlx), *chosen.rest, env=env)
 
 
 @command
@@ -372,7 +435,7 @@ def live(session: nox.Session) -> None:
     """Serve the site on this machine, and build it again and reload it whenever a file changes."""
     chosen = parse(session.posargs, passes_on=True)
     need_tools(chosen.mlx)
-    shown = record_to_show(chosen.mlx)
+    shown = record_to_show()
     python = environment(session, chosen.mlx, "docs", "live")
     watched = [argument for name in ("gallery", "src", "benchmarks", "conf.py") for argument in ("--watch", name)]
     ignored = [argument for name in GENERATED for argument in ("--re-ignore", name)]

@@ -8,8 +8,9 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PARTS = (
-    *("incremental", "sidebar", "graphs", "html_head", "site_files", "markdown_writer", "docstrings"),
-    *("observed", "promises", "published", "charts", "overviews", "shares", "estimator_tables", "cost_tables"),
+    *("incremental", "sidebar", "graphs", "html_head", "site_files", "markdown_writer", "docstrings", "listings"),
+    *("citations", "observed", "promises", "published", "published_code", "charts", "overviews", "backend_columns"),
+    *("shares", "estimator_tables", "cost_tables"),
 )
 OF_THE_GALLERY = ("cards", "gallery_pages")
 

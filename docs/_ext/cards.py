@@ -1,13 +1,10 @@
-"""Cards that lead to examples, each with the example's own figure, or else with a few lines of its code."""
+"""Cards that lead to examples, each with the headline that ``headlines.toml`` has for it."""
 
 from __future__ import annotations
 
 import functools
-import html
 import json
 import re
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -16,47 +13,38 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
-from compile_guide.sphinxext.listings import list_files
-from compile_guide.sphinxext.nodes import page_link, paragraph, text, warn
-
-EXCERPT_LINES = 6
+from _ext.blocks import page_link
+from _ext.headlines import headline, noted_headlines
+from _ext.listings import list_files
+from compile_guide.sphinxext.machines import RecordsDirective
+from compile_guide.sphinxext.nodes import paragraph, text, warn
 
 
 @dataclass(frozen=True)
 class Example:
-    """An example as a card shows it: ``page`` is a path in the source, ``figure`` its first figure's without ending.
-
-    ``intro`` is one sentence. Without a figure, ``code`` holds the lines that a reader knows it by.
-    """
+    """An example as a card shows it: ``page`` is a path in the source, ``intro`` one sentence."""
 
     page: str
     title: str
     intro: str
     tags: tuple[str, ...]
-    figure: str = ""
-    code: str = ""
 
 
 def read_example(script: Path, generated: Path, source: Path) -> Example:
-    """Read title, first sentence and tags from a script's head, and find its generated figure."""
-    title, intro, tags, code = _read(script, script.stat().st_mtime_ns)
-    figure = generated / script.parent.name / "images" / f"sphx_glr_{script.stem}_001"
-    found = figure.relative_to(source).as_posix() if figure.with_suffix(".svg").exists() else ""
+    """Read title, first sentence and tags from a script's head."""
     page = (generated / script.parent.name / script.stem).relative_to(source).as_posix()
-    return Example(page, title, intro, tags, found, "" if found else code)
+    return Example(page, *_read(script, script.stat().st_mtime_ns))
 
 
 @functools.cache
-def _read(script: Path, _changed: int) -> tuple[str, str, tuple[str, ...], str]:
-    """Return title, first sentence, tags and the lines that a reader knows it by; many pages show the same card."""
+def _read(script: Path, _changed: int) -> tuple[str, str, tuple[str, ...]]:
+    """Return title, first sentence and tags; many pages show the same card."""
     from sphinx_gallery import gen_rst, py_source_parser
 
     conf, blocks, *_ = py_source_parser.split_code_and_text_blocks(str(script))
     intro, title = gen_rst.extract_intro_and_title(str(script), blocks[0].content)
-    code = excerpt([block.content for block in blocks if block.type == "code"])
-    return title, first_sentence(intro), tuple(conf.get("tags", ())), code
+    return title, first_sentence(intro), tuple(conf.get("tags", ()))
 
 
 def first_sentence(text: str) -> str:
@@ -64,35 +52,29 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=[.?!…])\s+(?=[^a-z])", text.strip(), maxsplit=1)[0]
 
 
-def excerpt(blocks: Sequence[str]) -> str:
-    """Return the few lines around the first ``mx.compile`` of a script's code, or its first lines."""
-    lines = [line for block in blocks for line in block.splitlines() if line.strip()]
-    lines = [line for line in lines if not re.match(r"\s*(#|import |from )", line)]
-    middle = next((i for i, line in enumerate(lines) if "mx.compile" in line), 0)
-    start = max(0, min(middle - EXCERPT_LINES // 2, len(lines) - EXCERPT_LINES))
-    return textwrap.dedent("\n".join(lines[start : start + EXCERPT_LINES]))
+class CardsDirective(RecordsDirective):
+    """A directive that makes cards of examples."""
 
-
-def card(example: Example) -> nodes.container:
-    """Return the card: figure or code (decoration beside the linked title), title, one sentence, tags."""
-    made = nodes.container(classes=["guide-card", *(f"tag-{tag.replace(' ', '-')}" for tag in example.tags)])
-    if example.figure:
-        made += themed(f"/{example.figure}")
-    else:
-        code = html.escape(example.code)
-        made += nodes.raw("", f'<pre class="guide-card-code" aria-hidden="true">{code}</pre>', format="html")
-    made += paragraph(page_link(f"/{example.page}", text(example.title)), classes=["guide-card-title"])
-    made += paragraph(example.intro, classes=["guide-card-intro"])
-    if example.tags:
-        made += paragraph(" · ".join(example.tags), classes=["guide-card-tags"])
-    return made
+    def card(self, script: Path) -> nodes.container:
+        """Return the card of an example, noted as read: its headline, linked title, one sentence, tags."""
+        conf, source = self.config.sphinx_gallery_conf, Path(self.env.srcdir)
+        self.env.note_dependency(script)
+        example = read_example(script, source / conf["gallery_dirs"], source)
+        made = nodes.container(classes=["guide-card", *(f"tag-{tag.replace(' ', '-')}" for tag in example.tags)])
+        if said := noted_headlines(self.env, self.get_location()).get(script.stem):
+            made += headline(said, self.records())
+        made += paragraph(page_link(f"/{example.page}", text(example.title)), classes=["guide-card-title"])
+        made += paragraph(example.intro, classes=["guide-card-intro"])
+        if example.tags:
+            made += paragraph(" · ".join(example.tags), classes=["guide-card-tags"])
+        return made
 
 
 class example_card(nodes.container):
     """A card that sphinx-gallery's thumbnail has been replaced by."""
 
 
-class ExampleCard(SphinxDirective):
+class ExampleCard(CardsDirective):
     """``example-card PAGE``: what stands in the place of sphinx-gallery's thumbnail.
 
     As it comes, a thumbnail's link has no text that a screen reader could read, and its introduction stands in an
@@ -103,10 +85,8 @@ class ExampleCard(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the card of the example on that page."""
-        conf, source, page = self.config.sphinx_gallery_conf, Path(self.env.srcdir), PurePosixPath(self.arguments[0])
-        script = source / conf["examples_dirs"] / page.parent.name / f"{page.name}.py"
-        self.env.note_dependency(str(script))
-        found = card(read_example(script, source / conf["gallery_dirs"], source))
+        conf, page = self.config.sphinx_gallery_conf, PurePosixPath(self.arguments[0])
+        found = self.card(Path(self.env.srcdir) / conf["examples_dirs"] / page.parent.name / f"{page.name}.py")
         return [example_card("", *found.children, classes=found["classes"])]
 
 
@@ -125,15 +105,7 @@ def _before(node: nodes.Element) -> nodes.Node | None:
     return node.parent.children[place - 1] if place else None
 
 
-def themed(stem: str) -> list[nodes.Node]:
-    """Return a figure's two images, for light and for dark pages, as decoration: without alternative text."""
-    return [
-        nodes.image(uri=f"{stem}{end}.svg", alt="", classes=[word], loading="lazy")
-        for word, end in (("only-light", ""), ("only-dark", "_dark"))
-    ]
-
-
-class Examples(SphinxDirective):
+class Examples(CardsDirective):
     """``examples``: cards for the examples that use the objects given (full names), for ``:only:`` those named, or all."""
 
     optional_arguments = 100
@@ -142,7 +114,7 @@ class Examples(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the cards, in the gallery's order; nothing when no example uses the objects."""
         conf, source = self.config.sphinx_gallery_conf, Path(self.env.srcdir)
-        gallery, generated = source / conf["examples_dirs"], source / conf["gallery_dirs"]
+        gallery = source / conf["examples_dirs"]
         scripts = [file for topic in self._topics(gallery, conf) for file in sorted(topic.glob("[!_]*.py"))]
         list_files(self.env, conf["examples_dirs"], "*/[!_]*.py")
         if self.arguments:
@@ -153,9 +125,7 @@ class Examples(SphinxDirective):
             if unknown := [name for name in wanted if name not in known]:
                 warn(f"the gallery has no example {unknown[0]!r}", "example", self.get_location())
             scripts = [known[name] for name in wanted if name in known]
-        for script in scripts:
-            self.env.note_dependency(script)
-        cards = [card(read_example(script, generated, source)) for script in scripts]
+        cards = [self.card(script) for script in scripts]
         return [nodes.container("", *cards, classes=["guide-cards"])] if cards else []
 
     def _topics(self, gallery: Path, conf: dict[str, Any]) -> list[Path]:

@@ -15,7 +15,7 @@ from _ext.drawing import setup as register_drawings
 from compile_guide.formatting import format_ratio
 from compile_guide.records.schema import Record
 from compile_guide.sphinxext.domain import place_link
-from compile_guide.sphinxext.machine_tabs import in_order, machine_name
+from compile_guide.sphinxext.machines import in_order, machine_name
 from compile_guide.sphinxext.nodes import details, paragraph, text
 from compile_guide.sphinxext.roles import record_set
 from compile_guide.sphinxext.text import BACKENDS, processor

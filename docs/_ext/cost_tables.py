@@ -13,13 +13,13 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from _ext.listings import list_files
 from benchmarks import BenchError
 from benchmarks.builds import CLEAN, GALLERY, MACHINES, NAMES, OURS, PAGE, SPHINX, UNCHANGED
 from benchmarks.costs import PARTS, Costs, Part, load
 from benchmarks.scale import RECORDS, SCRIPTS, exponent, kind
 from benchmarks.watched_worker import KERNELS, MEASURING, WALL
 from compile_guide.formatting import NOTHING, format_bytes, format_percent, format_time
-from compile_guide.sphinxext.listings import list_files
 from compile_guide.sphinxext.nodes import Cell, paragraph, table
 
 FOLDER = "bench/costs"

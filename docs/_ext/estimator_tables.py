@@ -17,12 +17,12 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from _ext.listings import list_files
 from benchmarks import BenchError, estimators
 from benchmarks.estimators import ESTIMATORS, METHOD
 from benchmarks.figures import INTERVALS_SINCE, Answers, answers, expected_coverage, hits, over_workloads, recomputed
 from benchmarks.results import CONDITIONS, DISTURBED, Bench, load
 from compile_guide.formatting import NO_BREAK, NOTHING, format_percent
-from compile_guide.sphinxext.listings import list_files
 from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text
 from compile_guide.sphinxext.text import join
 

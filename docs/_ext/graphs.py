@@ -20,8 +20,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from _ext import diagrams, drawing
+from _ext.blocks import literal_block
 from _ext.drawing import Arrow, Box, Point, drawings, figure
-from compile_guide.sphinxext.nodes import folded, literal_block, warn
+from compile_guide.sphinxext.nodes import folded, warn
 
 STATEMENT = re.compile(
     r"(?P<op>\w+) \[label =\"(?P<label>\w+)\", shape=rectangle\]"

@@ -16,6 +16,8 @@ EMPTY_HEADER = re.compile(r"<th[^>]*>(?:<p></p>)?</th>")
 BOXED = re.compile(r'(<div class="table-wrapper[^>]*?) id="[^"]*"')
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 DESCRIPTION = 160  # characters that search engines show
+NOT_FOR_SEARCH = ("copybutton", "clipboard", "design-tabs", "sphinx-design")
+"""Files for code and tabs. The search page has neither, and its index of words is heavy enough."""
 
 
 def policy(app: Sphinx) -> str:
@@ -74,7 +76,16 @@ def fill_head(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     tags += [_tag("name", "description", about)] if about else []
     tags += [_tag("property", name, value) for name, value in facts.items() if value]
     context["metatags"] = "\n    ".join([*tags, context.get("metatags", "")])
+    if page == "search":
+        lighten(context)
     mend_body(context)
+
+
+def lighten(context: dict[str, Any]) -> None:
+    """Leave out the styles and scripts that the search page has no use for."""
+    for kind in ("script_files", "css_files"):
+        unused = [file for file in context[kind] if any(name in str(file.filename) for name in NOT_FOR_SEARCH)]
+        context[kind] = [file for file in context[kind] if file not in unused]
 
 
 def mend_body(context: dict[str, Any]) -> None:

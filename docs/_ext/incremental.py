@@ -320,4 +320,4 @@ def setup(app: Sphinx) -> None:
         from sphinx_gallery import gen_gallery
 
         gen_gallery._import_matplotlib = lambda: None
-        gallery.replace_listener(app, gen_gallery.generate_gallery_rst, _generate)
+        gallery.take_over(app, _generate)

@@ -9,17 +9,16 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from _ext.blocks import grouped, literal_block, machines_cell, versions
+from _ext.claim_pages import VERDICTS, known_claims
 from _ext.turns import Turn, find_turns
 from claims._errors import ENTRIES
 from claims._errors._entry import Entry
 from claims._history import History, HistoryError, Version, load
 from compile_guide.records.schema import Message, Record
-from compile_guide.sphinxext.domain import place_link, places
-from compile_guide.sphinxext.machine_tabs import grouped, in_order, machine_name, machines_cell, versions
-from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, folded, literal_block, paragraph, table, text, warn
-from compile_guide.sphinxext.roles import known_claims
-from compile_guide.sphinxext.text import VERDICTS
+from compile_guide.sphinxext.domain import note_place, place_link
+from compile_guide.sphinxext.machines import RecordsDirective, in_order, machine_name
+from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text, warn
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 OUTCOMES = {
@@ -117,7 +116,7 @@ class ErrorCatalogue(RecordsDirective):
 
     def _entry(self, entry: Entry, records: tuple[Record, ...], shown: Record | None) -> nodes.section:
         place = f"error-{entry.id}"
-        places(self.env).note_place(place)
+        note_place(self.env, place)
         said = _message(shown, entry.id)
         heading = f"{said.type}: {_first_words(said.message)}" if said else entry.title
         section = nodes.section("", nodes.title(heading, heading), ids=[place], classes=["error-entry"])

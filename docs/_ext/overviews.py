@@ -5,18 +5,18 @@ from __future__ import annotations
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from _ext.blocks import page_link
+from _ext.claim_pages import ClaimsDirective, section, verdict, verdict_of
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import UNMEASURED
 from compile_guide.ledger.claims import Claim
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
-from compile_guide.sphinxext.claim_pages import ClaimsDirective, section
 from compile_guide.sphinxext.domain import place_link
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, tabs
-from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import page_link, paragraph, text, warn
+from compile_guide.sphinxext.machines import Panel, RecordsDirective, in_order, tabs
+from compile_guide.sphinxext.nodes import paragraph, text, warn
 from compile_guide.sphinxext.roles import generated
-from compile_guide.sphinxext.text import MEASURED, verdict, verdict_of
+from compile_guide.sphinxext.text import MEASURED
 
 
 class Headline(RecordsDirective):

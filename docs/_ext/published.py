@@ -10,15 +10,15 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from _ext.blocks import page_link
 from compile_guide.comparison import Comparison
 from compile_guide.formatting import NOTHING, format_time
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Machine
 from compile_guide.sphinxext import downloads
-from compile_guide.sphinxext.domain import place_link, places
-from compile_guide.sphinxext.machine_tabs import machine_name
-from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text, warn
+from compile_guide.sphinxext.domain import note_place, place_link
+from compile_guide.sphinxext.machines import RecordsDirective, machine_name
+from compile_guide.sphinxext.nodes import Cell, paragraph, table, text, warn
 from compile_guide.sphinxext.pages import having
 from compile_guide.sphinxext.roles import generated, measured, on_each, record_set
 from compile_guide.sphinxext.text import MEASURED
@@ -172,7 +172,7 @@ class AppleSilicon(FiguresDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return an admonition and the published figures; nothing but a place once there is a record."""
-        places(self.env).note_place("apple-silicon-records")
+        note_place(self.env, "apple-silicon-records")
         records = [record for record in self.records().records if record.machine.backend == "metal"]
         place = nodes.container("", ids=["apple-silicon-records"])
         names = "; ".join(map(machine_name, records))

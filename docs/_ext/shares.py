@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from _ext.blocks import page_link
 from compile_guide.comparison import Run
 from compile_guide.formatting import format_bytes, format_rate
 from compile_guide.records.schema import Entry, Record
-from compile_guide.sphinxext.machine_tabs import Panel, in_order, tabs
-from compile_guide.sphinxext.machines import RecordsDirective
-from compile_guide.sphinxext.nodes import Cell, page_link, paragraph, table, text
+from compile_guide.sphinxext.machines import Panel, RecordsDirective, in_order, tabs
+from compile_guide.sphinxext.nodes import Cell, paragraph, table, text
 
 FEWEST_BYTES = 10_000_000
 """What a comparison must move to be bound by memory: less fits a cache, or is over before overhead stops to count."""

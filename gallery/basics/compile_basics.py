@@ -2,9 +2,8 @@
 Compile basics: trace once, run many times
 ==========================================
 
-A compiled function runs its Python body once for each kind of input; from then on MLX uses what that one
-run left behind. You will see that run, what it costs, what starts another one, and two habits that start
-one by accident.
+A compiled function runs its Python body once for each kind of input; from then on MLX uses what that run recorded. You
+will see that run, what it costs, what starts another one, and two habits that start one by accident.
 """
 
 # sphinx_gallery_tags = ["basics", "traces"]

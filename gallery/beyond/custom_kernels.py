@@ -2,9 +2,9 @@
 Custom kernels: in compile, out of it, and in many bands
 ========================================================
 
-A kernel of one's own is GPU code in a string. You will learn what compiling does to a function that calls one, how it
-stands against the same formula in plain MLX, compiled, and what it costs to dispatch a kernel for many small bands
-instead of once.
+A custom kernel is GPU code in a string. You will learn what compiling does to a function that calls one, how it
+compares with the same formula in compiled MLX, and what it costs to dispatch a kernel for many small bands instead of
+once.
 """
 
 # sphinx_gallery_tags = ["custom kernels", "fusion", "speed"]

@@ -2,9 +2,9 @@
 KV-cache decoding: the offset must be an array
 ==============================================
 
-A language model writes one token after the other, and keeps the keys and values of all earlier ones in a cache. Compiled,
-that step easily comes to a standstill at one position, or is traced anew for each token. You will see both, and a step that
-is traced once, writes the same tokens as the plain one, and how many of them in a second.
+A language model writes one token after the other, and keeps the keys and values of all earlier ones in a cache. If that
+step is compiled, it easily stays at one position, or is traced again for each token. You will see both, and then a step
+that is traced once and writes the same tokens as the plain one, with its tokens per second.
 """
 
 # sphinx_gallery_tags = ["models", "traces", "speed"]

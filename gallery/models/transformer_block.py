@@ -2,8 +2,8 @@
 A transformer block: forward, backward, update
 ==============================================
 
-A transformer block is a few matrix products with short elementwise chains between them. Compiling can do something about
-the chains, nothing about the products. You will take one apart, compile its forward pass, its gradients and its whole
+A transformer block is a few matrix products with short elementwise chains between them. Compiling can make the chains
+faster, but not the products. You will take a block apart, compile its forward pass, its gradients and its whole
 training step, and see which of them gains, and why.
 """
 

@@ -2,9 +2,9 @@
 GELU: one kernel instead of five
 ================================
 
-GELU is an activation function built from five elementwise operations. Run as it is written, each of them
-reads and writes whole arrays; compiled, all five become one kernel. You will learn how much that gains from
-small arrays to large ones, what limits it, and why ``mlx.nn.gelu`` leaves nothing to gain.
+GELU is an activation function built from five elementwise operations. Run plainly, each of them reads and writes whole
+arrays; compiled, all five become one kernel. You will learn how much that gains from small arrays to large ones, what
+limits it, and why ``mlx.nn.gelu`` leaves nothing to gain.
 """
 
 # sphinx_gallery_tags = ["fusion", "speed"]

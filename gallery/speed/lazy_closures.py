@@ -2,9 +2,9 @@
 Lazy closures: the missing ``mx.eval`` that costs everything
 ============================================================
 
-A compiled function that reads an array from outside keeps that array as it was when it was traced. If the array
-hadn't been computed yet, what is kept is the recipe, and it is cooked again at every call. One ``mx.eval`` in the
-right place makes the difference; here is where it belongs, and what it saves.
+A compiled function that reads an array from outside keeps that array as it was when it was traced. If the array hadn't
+been computed yet, the function keeps its computation instead, and repeats it at every call. One ``mx.eval`` avoids
+that. You will see where it belongs, and what it saves.
 """
 
 # sphinx_gallery_tags = ["speed", "state", "pitfalls"]

@@ -2,9 +2,9 @@
 Outer or inner: which function to compile
 =========================================
 
-A small function is called by a larger one, that by a still larger one. Compile the small one, the large one, or both?
-Kernels are counted and calls are timed for each choice; then come the two limits of "the outermost": captured state,
-and code that looks at values.
+A large function calls a smaller one, which calls a still smaller one. Should you compile the small one, the large one,
+or both? This example counts kernels and times calls for each choice, and shows the two limits of "the outermost":
+captured state, and code that looks at values.
 """
 
 # sphinx_gallery_tags = ["fusion", "speed"]

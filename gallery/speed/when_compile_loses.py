@@ -2,10 +2,10 @@
 When compile loses: six cases, counted and timed
 ================================================
 
-A compiled function has a price at every call: finding the trace, and handing over what it captures. Where there is
-nothing to gain, that price is all that is left, and where the trace is thrown away, it is paid in full each time. Four
-cases in which compiling promises little, measured against the plain call. In two more cases it promises a lot and can still
-lose, because a fused kernel computes something small again and again.
+A compiled function has a price at every call: finding the trace, and handing over what it captures. If there is nothing
+to gain, only this price is left, and if the trace is thrown away, each call pays for tracing again. Four cases in which
+compiling promises little are measured against the plain call. In two more cases it promises a lot and can still lose,
+because a fused kernel computes something small again and again.
 """
 
 # sphinx_gallery_tags = ["speed", "pitfalls", "traces"]

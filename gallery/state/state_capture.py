@@ -2,9 +2,9 @@
 State capture: what a compiled function remembers
 =================================================
 
-A compiled function sees the world as it was when it was traced, except for its arguments and for the state
-that it captures. You will see what is frozen, how to capture what must not be, which message each mistake
-gives, and which mistakes give none.
+A compiled function uses everything as it was when it was traced, except its arguments and the state that it captures.
+You will see what is frozen, how to capture what must not be, which message each mistake gives, and which mistakes give
+none.
 """
 
 # sphinx_gallery_tags = ["state", "random"]

@@ -2,8 +2,9 @@
 Train and eval: the flag that compile froze
 ===========================================
 
-``model.eval()`` sets a Python flag, and a compiled function read that flag when it was traced. So a validation loss may be
-computed with Dropout switched on, without a word. You will see how far off it is, and three cures with their cost.
+``model.eval()`` sets a Python flag, and a compiled function read that flag when it was traced. So a validation loss may
+be computed with Dropout switched on, and nothing is raised. You will see how far off it is, and three cures with their
+cost.
 """
 
 # sphinx_gallery_tags = ["state", "training", "pitfalls"]

@@ -2,9 +2,9 @@
 What the first call costs: trace, kernel, disk
 ==============================================
 
-The first call of a compiled function is the expensive one. What is the expense: tracing, building kernels, or the
-work itself? And who pays it again: a new shape, a new dtype, the next process? Each case is measured here, and
-set against what the later calls save.
+The first call of a compiled function is slow. What takes the time: tracing, building kernels, or the work itself? And
+what takes it again: a new shape, a new dtype, the next process? Each case is measured here, and compared with what the
+later calls save.
 """
 
 # sphinx_gallery_tags = ["traces", "speed"]

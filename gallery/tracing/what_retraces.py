@@ -2,9 +2,9 @@
 What retraces: all that MLX looks at in a call
 ==============================================
 
-Each call of a compiled function either finds a trace that fits or makes a new one. Here nineteen changes to a
-call are tried one by one, and the calls that were traced are counted. Then a trace gets its price: what it
-costs, and how that grows with the length of the function.
+Each call of a compiled function either finds a trace that fits or makes a new one. Here nineteen changes to a call are
+tried one by one, and the calls that were traced are counted. Then you see what a trace costs, and how that grows with
+the length of the function.
 """
 
 # sphinx_gallery_tags = ["traces", "streams and threads"]

@@ -33,7 +33,8 @@ from compile_guide.tracing import watch
 # The step
 # --------
 # :func:`mlx.nn.average_gradients` sends each gradient to all processes and returns the averages. It stands between the gradients
-# and the update, in the middle of the compiled function (:claim:`collective-compiles`). Everything else is as on one
+# and the update, in the middle of the compiled function (:claim:`collective-compiles`). It takes any tree of arrays, so the loss
+# travels with the gradients, and each process returns that of the whole batch. Everything else is as on one
 # process: the state is captured, and the optimizer has its state before the first trace. Whether all this fits into one compiled
 # function was shown in `ml-explore/mlx#2594 <https://github.com/ml-explore/mlx/pull/2594>`__.
 
@@ -63,8 +64,8 @@ def make_step(model: nn.Module, optimizer: optim.Optimizer) -> Step:
     loss_and_grad = nn.value_and_grad(model, mean_squared_error)
 
     def step(x: mx.array, y: mx.array) -> mx.array:
-        loss, gradients = loss_and_grad(model, x, y)
-        optimizer.update(model, nn.average_gradients(gradients))
+        loss, gradients = nn.average_gradients(loss_and_grad(model, x, y))
+        optimizer.update(model, gradients)
         return loss
 
     return step
@@ -138,18 +139,12 @@ def attempt(call: Callable[[], Any]) -> str:
 
 
 # %%
-# Later both processes take steps while the first one measures. They have to take the same ones, or one waits for ever. So the first
-# process tells what comes next, with a sum of one number to which it alone contributes.
-
-NEW_PLAIN, NEW_COMPILED, RUN_PLAIN, RUN_COMPILED, STOP = range(1, 6)
-
-
-def tell(command: int) -> int:
-    """Send a command from the first process (others send 0), and return it."""
-    return int(mx.distributed.all_sum(mx.array(command)).item())
+# Later both processes take steps while the first one measures. They have to take the same ones, or one waits for ever. So before
+# each step the first process writes a line to the other, through a pipe. A line that the other has not seen yet asks for a new
+# model and its step; the same line again asks for one step.
 
 
-def new_side(compiled: bool) -> Callable[[], Any]:
+def new_side(how: str) -> Callable[[], Any]:
     """Return a function that trains one step and returns all that the step changes."""
     group = mx.distributed.init()
     model, optimizer = make_model(), optim.AdamW(learning_rate=0.001)
@@ -157,7 +152,7 @@ def new_side(compiled: bool) -> Callable[[], Any]:
     state = [model.state, optimizer.state]
     mx.eval(state)
     step = make_step(model, optimizer)
-    if compiled:
+    if how == "compiled":
         step = mx.compile(step, inputs=state, outputs=state)
     x, y = part_of_batch(group.rank(), group.size())
     mx.eval(x, y)
@@ -165,13 +160,13 @@ def new_side(compiled: bool) -> Callable[[], Any]:
 
 
 def follow() -> None:
-    """Do what the first process says, until it stops."""
-    sides: dict[int, Callable[[], Any]] = {}
-    while (command := tell(0)) != STOP:
-        if command in (NEW_PLAIN, NEW_COMPILED):
-            sides[command] = new_side(command == NEW_COMPILED)
+    """Do what the first process writes, until it closes the pipe."""
+    sides: dict[str, Callable[[], Any]] = {}
+    for line in sys.stdin:
+        if line in sides:
+            mx.eval(sides[line]())
         else:
-            mx.eval(sides[command - 2]())
+            sides[line] = new_side(line.strip())
 
 
 # %%
@@ -194,8 +189,12 @@ if ROLE == "follow":
 # %%
 # One process and two
 # -------------------
-# ``mlx.launch -n 2`` starts the script twice on this machine. The processes find each other through a file that the launcher
-# writes, and talk through the *ring* backend, which needs nothing but a network interface; here it's the loopback.
+# ``mlx.launch -n 2`` starts the script twice on this machine. Where there are two NVIDIA GPUs, each process gets one, and they talk
+# through *NCCL*. Elsewhere they talk through the *ring* backend, which needs nothing but a network interface; here it's the
+# loopback. The launcher tells the processes in variables how to find each other.
+
+GPUS = mx.device_count(mx.gpu)
+BACKEND = "nccl" if GPUS > 1 and mx.distributed.is_available("nccl") else "ring"
 
 
 def free_port(count: int) -> int:
@@ -228,10 +227,11 @@ def launch(processes: int) -> dict[str, Any] | None:
     """Return the first process's report; None where they can't be started."""
     if launcher is None:
         return None
-    ports = f"--starting-port={free_port(processes)}"
-    command = [sys.executable, launcher, f"-n{processes}", "--backend=ring", ports]
+    port = free_port(processes)
+    ports = [f"--starting-port={port}", f"--nccl-port={port}"]
+    command = [sys.executable, launcher, f"-n{processes}", f"--backend={BACKEND}"]
     ended = subprocess.run(
-        [*command, "--", *SELF],
+        [*command, *ports, "--", *SELF],
         env=environment("train"),
         capture_output=True,
         text=True,
@@ -245,6 +245,7 @@ def launch(processes: int) -> dict[str, Any] | None:
     return json.loads(lines[-1])
 
 
+print(f"two processes talk through the backend {BACKEND}")
 one, two = train(0, 1), launch(2)
 for label, report in {"one process": one, "two processes": two}.items():
     if report is None:
@@ -260,38 +261,23 @@ if two is not None:
     assert abs(two["weights"] / one["weights"] - 1) < 1e-4, (
         "two processes trained otherwise than one"
     )
+    assert abs(two["last"] / one["last"] - 1) < 1e-3
     assert one["traces"] == two["traces"] == 1
 
 # %%
-# The loss that a process prints is that of its own rows, so it differs; the weights don't. Each process traces the step once.
+# Two processes train as one does, and each traces the step once.
 #
 # On one process the collective operations vanish from the graph, and what fails on two processes passes: a shapeless
 # function (:claim:`collective-shapeless`) and an exported one (:claim:`collective-exports`). So try a program on two processes before you rent eight.
 #
 # Measured
 # --------
-# This process becomes the first of two. The message that tells the other what to do is part of each timed call, plain and compiled.
-
-
-def leading(command: int) -> Callable[[], Callable[[], Any]]:
-    """Return a function that makes a new side in both and returns their step."""
-
-    def fresh() -> Callable[[], Any]:
-        tell(command)
-        step = new_side(command == NEW_COMPILED)
-
-        def together() -> Any:
-            tell(command + 2)
-            return step()
-
-        return together
-
-    return fresh
+# This process becomes the first of two, over the ring on every machine.
 
 
 @contextlib.contextmanager
-def second_process() -> Iterator[None]:
-    """Make this process the first of two; the second follows until the end."""
+def second_process() -> Iterator[Callable[[str], None]]:
+    """Make this process the first of two; give a function that writes to the other."""
     port = free_port(2)
     with tempfile.TemporaryDirectory() as folder:
         hosts = Path(folder, "hosts.json")
@@ -301,11 +287,10 @@ def second_process() -> Iterator[None]:
         )
         os.environ |= {"MLX_HOSTFILE": str(hosts), "MLX_RANK": "0"}
         env = environment("follow") | {"MLX_RANK": "1"}
-        with subprocess.Popen(SELF, env=env) as other:
+        with subprocess.Popen(SELF, env=env, stdin=subprocess.PIPE, text=True) as other:
             try:
                 mx.distributed.init(strict=True, backend="ring")
-                yield
-                tell(STOP)
+                yield lambda line: print(line, file=other.stdin, flush=True)
             except BaseException:
                 other.kill()  # it would wait for ever
                 raise
@@ -313,11 +298,27 @@ def second_process() -> Iterator[None]:
                 del os.environ["MLX_HOSTFILE"], os.environ["MLX_RANK"]
 
 
-with second_process():
+def leading(how: str, tell: Callable[[str], None]) -> Callable[[], Callable[[], Any]]:
+    """Return a function that makes a new side in both and returns their step."""
+
+    def fresh() -> Callable[[], Any]:
+        tell(how)
+        step = new_side(how)
+
+        def together() -> Any:
+            tell(how)
+            return step()
+
+        return together
+
+    return fresh
+
+
+with second_process() as tell:
     measured = compare(
         "many-processes-step",
-        leading(NEW_PLAIN),
-        leading(NEW_COMPILED),
+        leading("plain", tell),
+        leading("compiled", tell),
         fresh=True,
         rtol=1e-4,
         atol=1e-4,
@@ -330,6 +331,7 @@ table([measured])
 # - Average the gradients inside the compiled step. One function has the gradients, the messages and the update.
 # - Start all processes from the same weights; then each keeps the same ones, because it applies the same averages.
 # - Compile with shapes, and export on one process only.
+# - Compile in all processes or in none (:claim:`compiled-beside-plain`).
 # - A step that one process skips leaves the others waiting. The last, smaller batch has to come everywhere or nowhere.
 #
 # Where to go next

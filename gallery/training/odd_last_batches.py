@@ -2,9 +2,9 @@
 Odd last batches, and a batch that fails
 ========================================
 
-The rows of a data set seldom divide evenly, so an epoch's last batch has a shape of its own. You will see what that costs
-in a compiled training step and what to do about it, and then a worse kind of odd batch: one that raises an error, and
-takes the whole model with it.
+The rows of a data set seldom divide evenly, so an epoch's last batch has a shape of its own. You will see what that
+costs in a compiled training step and what to do about it, and then a worse kind of odd batch: one that raises an error,
+and leaves the model broken.
 """
 
 # sphinx_gallery_tags = ["training", "traces", "debugging"]

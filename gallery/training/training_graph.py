@@ -2,9 +2,9 @@
 Training graph: the whole step in one
 =====================================
 
-A training step is a forward pass, its gradients, and the optimizer's update. Compiled as one function it
-becomes one graph, without a return to Python in between. You will learn what must be captured for that, why a
-compiled step may be traced twice, and how a model survives a batch that the step can't digest.
+A training step is a forward pass, its gradients, and the optimizer's update. Compiled as one function it becomes one
+graph, without a return to Python in between. You will learn what must be captured for that, why a compiled step may be
+traced twice, and how a model survives a batch that makes the step fail.
 """
 
 # sphinx_gallery_tags = ["training", "state", "gradients", "traces"]

@@ -2,9 +2,9 @@
 Training memory: plain, compiled, checkpointed, accumulated
 ===========================================================
 
-What fills the memory in training is seldom the weights: it is what the forward pass must remember for the backward pass.
-You will measure the peak of one training step in five versions, together with what each costs in time, and see the one
-line that gradient accumulation can't do without.
+In training, most memory usually holds what the forward pass keeps for the backward pass, and not the weights. You will
+measure the peak of one training step in five versions, together with what each costs in time, and see the one line that
+gradient accumulation can't do without.
 """
 
 # sphinx_gallery_tags = ["training", "memory"]

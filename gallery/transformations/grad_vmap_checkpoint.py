@@ -2,9 +2,9 @@
 Grad, vmap, checkpoint: what stays compiled
 ===========================================
 
-Gradients, batches and checkpoints are transformations: they take a function and return another one. Compiling is
-one, too, and the order decides whether anything stays compiled. You will see which orders lose it without a word,
-what that costs, and what a checkpoint still saves inside a compiled function.
+Gradients, batches and checkpoints are transformations: they take a function and return another one. Compiling is one,
+too, and the order decides whether anything stays compiled. You will see which orders leave nothing compiled, without an
+error, what that costs, and what a checkpoint still saves inside a compiled function.
 """
 
 # sphinx_gallery_tags = ["gradients", "memory"]

@@ -2,9 +2,9 @@
 Numerical drift: compiled against plain, in last digits
 =======================================================
 
-Does compiling change results? A fused kernel may round where separate kernels round otherwise. This example counts by
-how many steps of the last digit compiled values differ from plain ones, by operation and dtype, and how far both are
-from the exact value, which is the measure of whether it matters.
+Does compiling change results? A fused kernel may round differently from separate kernels. This example counts by how
+many steps of the last digit compiled values differ from plain ones, by operation and dtype, and how far both are from
+the exact value, which is the measure of whether it matters.
 """
 
 # sphinx_gallery_tags = ["fusion", "pitfalls"]
