@@ -67,8 +67,8 @@ gallery/index
     "gallery/basics/example.py": EXAMPLE,
     "gallery/basics/plain.py": PLAIN,
 }
-FOLDERS = ("src", "benchmarks", "docs/_ext", "docs/_static", "docs/_templates", "docs/claims")
-"""What the settings read beside the pages; of the claims the checks alone, without their pages."""
+FOLDERS = ("src", "benchmarks", "docs/_ext", "docs/_static", "docs/_templates", "docs/claims", "docs/published_code")
+"""What the settings read beside the pages; of claims and published code the Python alone."""
 
 
 def small_tree(folder: Path) -> Path:
@@ -76,8 +76,8 @@ def small_tree(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "conf.py", folder)
     for name in FOLDERS:
-        pages = ("*.md",) if name == "docs/claims" else ()
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", *pages))
+        left = {"docs/claims": ("*.md",), "docs/published_code": ("results",)}.get(name, ())
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", *left))
     write(folder, PAGES)
     put_record(folder)
     return folder
