@@ -17,7 +17,7 @@ from claims._errors._entry import Entry
 from claims._history import History, HistoryError, Version, load
 from compile_guide.records.schema import Message, Record
 from compile_guide.sphinxext.domain import note_place, place_link
-from compile_guide.sphinxext.machines import RecordsDirective, in_order, machine_name
+from compile_guide.sphinxext.machines import RecordsDirective, in_order, machine_link, machine_name
 from compile_guide.sphinxext.nodes import Cell, folded, paragraph, table, text, warn
 
 MARKS = {True: "✓", False: "✗", None: "?"}
@@ -117,12 +117,15 @@ class ErrorCatalogue(RecordsDirective):
     def _entry(self, entry: Entry, records: tuple[Record, ...], shown: Record | None) -> nodes.section:
         place = f"error-{entry.id}"
         note_place(self.env, place)
-        said = _message(shown, entry.id)
+        raised = [r for r in (shown, *records) if (seen := _message(r, entry.id)) and seen.type] if shown else []
+        said = _message(raised[0], entry.id) if raised else None
         heading = f"{said.type}: {_first_words(said.message)}" if said else entry.title
         section = nodes.section("", nodes.title(heading, heading), ids=[place], classes=["error-entry"])
         if said:
             section += paragraph(nodes.strong(entry.title, entry.title))
             section += literal_block(f"{said.type}: {said.message}".rstrip(": "), "text")
+        if raised and raised[0] is not shown:
+            section += paragraph("Raised on ", machine_link(raised[0]), "; the machine shown raised nothing here.")
         section += [
             paragraph("Code that raises it:"),
             literal_block(entry.code.strip(), "python"),

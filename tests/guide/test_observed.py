@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import make_record
 from site_builds import Site, build, put_records, write
@@ -11,7 +12,7 @@ from site_builds import Site, build, put_records, write
 from _ext.turns import Turn, find_turns
 from claims import _errors as errors
 from claims import _history as history
-from compile_guide.records.schema import Message, Ready, Support, Tables
+from compile_guide.records.schema import Message, Ready, Record, Support, Tables
 
 EVIL = "<script>alert(1)</script> `x`_ {claim}`y`"
 TABLES = Tables(
@@ -59,6 +60,21 @@ def test_error_catalogue_is_keyed_by_the_message(tmp_path: Path) -> None:
     assert f'id="error-{entry.id}"' in site.page()
     assert "ValueError: [eval] Not here" in site.text() and entry.why in site.text()
     assert "✓ runs" in site.text()
+
+
+def other_machine() -> Record:
+    machine = msgspec.structs.replace(make_record().machine, chip="EPYC")
+    return make_record(id="cpu-epyc-mlx-0-32-4", machine=machine, created="2026-01-02T00:00:00Z", tables=TABLES)
+
+
+def test_a_message_that_the_shown_machine_did_not_raise_is_another_ones(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/index.md": "# Page\n\n```{error-catalogue}\n```\n"})
+    silent = Tables(messages=(Message(errors.ENTRIES[0].id, "", "", True),))
+    newest, other = make_record(tables=silent), other_machine()
+    put_records(tmp_path, newest, other)
+    text = build(tmp_path, guide=True).text()
+    assert "ValueError: [eval] Not here" in text
+    assert "Raised on EPYC ; the machine shown raised nothing here." in text
 
 
 def test_a_fix_that_does_not_run_is_said_to(tmp_path: Path) -> None:
