@@ -43,7 +43,7 @@ BROWSER_CACHE = ROOT / ".nox" / "browser"  # what the browser's checks take from
 GENERATED = (r"docs/gallery/", r"docs/sg_", r"__pycache__", r"\.pyc$")  # written by a build: not a reason for another
 UTF8 = {"PYTHONUTF8": "1"}  # for all programs: in an ASCII locale Python would read pages and paths as ASCII
 PEER_TOOLS = {"dot": "graphviz", "pandoc": "pandoc", "ffmpeg": "ffmpeg"}  # programs, and the packages that have them
-TELLING = ("cpu", "cuda", "metal")
+BACKENDS_BY_INTEREST = ("cpu", "cuda", "metal")
 """Backends, the one whose figures most readers come for last."""
 LAST_MEASURED = Path("build", "this-record")  # written by `compile_guide record`: the id of what it saved
 
@@ -245,20 +245,20 @@ def record_to_show() -> str:
     known = [found for path in there.values() if (found := head(path))]
     if not known:
         raise Refusal(f"{RECORDS} holds no record that can be read: `nox -s docs` measures this machine")
-    return max(found for found in known if found.whole(known)).id
+    return max(found for found in known if found.is_complete(known)).id
 
 
 class Head(NamedTuple):
     """What decides between two records: the greater one is shown."""
 
     backend: int
-    """Its place in :data:`TELLING`."""
+    """Its place in :data:`BACKENDS_BY_INTEREST`."""
     created: str
     id: str
     comparisons: frozenset[tuple[str, str]]
     """Example and name of each."""
 
-    def whole(self, known: list[Head]) -> bool:
+    def is_complete(self, known: list[Head]) -> bool:
         """Return whether it has half of what the fullest has, and of its examples all that newer such records have."""
         half = max(len(one.comparisons) for one in known) / 2
         newer = [one.comparisons for one in known if one.created > self.created and len(one.comparisons) >= half]
@@ -273,7 +273,7 @@ def head(path: Path) -> Head | None:
         return None
     try:
         data = json.loads(path.read_bytes())
-        place = TELLING.index(data["machine"]["backend"])
+        place = BACKENDS_BY_INTEREST.index(data["machine"]["backend"])
         names = frozenset((entry["example"], entry["name"]) for entry in data["comparisons"])
         found = Head(place, data["created"], data["id"], names)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -35,10 +35,10 @@ def folder_for_all() -> Iterator[None]:
     if FOLDER in os.environ:
         yield
         return
-    from compile_guide._process import kept_kernels  # not above: builds that import this module may be another copy's
+    from compile_guide._process import kernel_cache  # not above: builds that import this module may be another copy's
 
     with tempfile.TemporaryDirectory(prefix="guide-compiler-") as folder:
-        kept = kept_kernels(ROOT)
+        kept = kernel_cache(ROOT)
         os.environ[FOLDER] = str(kept / "tests") if kept else folder
         Path(os.environ[FOLDER]).mkdir(exist_ok=True)
         yield

@@ -102,11 +102,14 @@ def end_processes(group: int, folder: Path) -> None:
     _kill_processes_in(str(folder))
 
 
-def kept_kernels(root: Path = Path()) -> Path | None:
-    """Return a checkout's folder in :data:`KERNELS` for this compiler and processor; None unless we alone may write there.
+def kernel_cache(root: Path = Path()) -> Path | None:
+    """Return the folder in :data:`KERNELS` for this compiler and processor; None unless we alone write, and builds look, there.
 
-    MLX has a folder for each of its versions in it, and loads a kernel that it finds by its name, whoever built it.
+    A build looks beside its ``conf.py``; without one, ``build`` may be a site to be published, and stays as it is. MLX has
+    a folder for each of its versions in it, and loads a kernel that it finds by its name, whoever built it.
     """
+    if not (root / "conf.py").exists():
+        return None
     cpu = Path("/proc/cpuinfo")
     facts = re.findall(r"^(?:model name|flags|Features).*", cpu.read_text("utf-8"), re.M) if cpu.exists() else []
     facts = [output_of("g++", "--version"), *sorted(set(facts))]
@@ -121,9 +124,9 @@ def kept_kernels(root: Path = Path()) -> Path | None:
     return None
 
 
-def keep_kernels(temps: Iterable[Path]) -> None:
+def fill_kernel_cache(temps: Iterable[Path]) -> None:
     """Copy the kernels that MLX built in temporary folders to where this checkout keeps them, each in one step."""
-    if kernels := kept_kernels():
+    if kernels := kernel_cache():
         for file in (file for temp in temps for file in temp.glob("mlx/*/cpu/*.so")):
             kept = kernels.joinpath(*file.parts[-3:])
             kept.parent.mkdir(parents=True, exist_ok=True)

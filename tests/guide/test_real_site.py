@@ -16,7 +16,7 @@ from guide import ROOT, all_claims
 from quick_compiler import with_quick_compiler
 from reproduce import SPHINX, copy_tree
 
-from compile_guide._process import KERNELS, kept_kernels
+from compile_guide._process import KERNELS, kernel_cache
 from compile_guide.examples import find_examples
 from compile_guide.recorder.machine import backend
 
@@ -43,7 +43,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     """
     folder = tmp_path_factory.mktemp("checkout") / "tree"
     copy_tree(ROOT, folder)
-    if kept_kernels(ROOT):
+    if kernel_cache(ROOT):
         (folder / KERNELS).parent.mkdir(exist_ok=True)
         (folder / KERNELS).symlink_to(ROOT / KERNELS)
     return folder, sphinx(folder)

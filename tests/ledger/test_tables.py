@@ -8,7 +8,7 @@ import pytest
 from conftest import make_record
 from guide import CLAIMS, ROOT
 
-from compile_guide._process import kept_kernels
+from compile_guide._process import kernel_cache
 from compile_guide.ledger.claims import LedgerError
 from compile_guide.ledger.runner import observe_tables
 from compile_guide.recorder.machine import backend
@@ -20,7 +20,7 @@ ON_THE_CPU = {"compiler-fails", "no-gpu-stream"}
 
 @pytest.mark.timeout(900)  # some hundred kernels are built, unless an earlier run has left them
 def test_the_tables_are_made_in_a_process_of_their_own(tmp_path: Path) -> None:
-    tables = observe_tables(CLAIMS, tmp_path / "tables", kernels=kept_kernels(ROOT))
+    tables = observe_tables(CLAIMS, tmp_path / "tables", kernels=kernel_cache(ROOT))
     assert len(tables.support) >= 80 and {row.smaller for row in tables.support} > {"right", "silently wrong"}
     assert len(tables.messages) >= 12 and all(m.fixed for m in tables.messages)
     assert {m.id for m in tables.messages if not m.type} == (set() if backend() == "cpu" else ON_THE_CPU)

@@ -42,6 +42,7 @@ TWISTS: dict[str, tuple[str, ...]] = {
     "broadcast-fuses": ("eager()",),
     "small-factor-joins": ("eager()",),
     "small-factor-once": ("eager()",),
+    "fused-maximum-fast": ("eager()",),
     "small-factor-argument": ("mx.exp = evaluated(mx.exp)",),
     "depends-ends-fusion": ("mx.depends = lambda value, _: value",),
     "where-fuses": ("eager()",),

@@ -12,7 +12,7 @@ from guide import CLAIMS, all_claims
 from site_builds import CONF, GALLERY, HEAD, put_gallery
 from test_recorder import GOOD, SRC, gallery, quick
 
-from compile_guide._process import KERNELS, kept_kernels
+from compile_guide._process import KERNELS, kernel_cache
 from compile_guide.ledger.runner import run_ledger
 from compile_guide.recorder.machine import backend
 from compile_guide.records.schema import load
@@ -24,31 +24,41 @@ def names(folder: Path) -> set[str]:
     return {file.name for file in folder.rglob("*.so")}
 
 
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").touch()
+
+
+def test_a_project_whose_settings_lie_elsewhere_gets_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").rename(tmp_path / "settings.py")
+    assert (kernel_cache(tmp_path), sorted(tmp_path.iterdir())) == (None, [tmp_path / "settings.py"])
+
+
 def test_nobody_else_may_write_where_kernels_are_kept(tmp_path: Path) -> None:
-    place = kept_kernels(tmp_path)
-    assert place is not None and place == kept_kernels(tmp_path) and place.parent == tmp_path / KERNELS
+    place = kernel_cache(tmp_path)
+    assert place is not None and place == kernel_cache(tmp_path) and place.parent == tmp_path / KERNELS
     assert [folder.stat().st_mode & 0o777 for folder in (place.parent, place)] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("which", ["kernels", "machine"])
 def test_a_folder_in_which_others_may_write_is_not_used(which: str, tmp_path: Path) -> None:
-    place = kept_kernels(tmp_path)
+    place = kernel_cache(tmp_path)
     assert place is not None
     (place.parent if which == "kernels" else place).chmod(0o770)
-    assert kept_kernels(tmp_path) is None
+    assert kernel_cache(tmp_path) is None
 
 
 def test_another_compiler_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = kept_kernels(tmp_path)
+    before = kernel_cache(tmp_path)
     (tmp_path / "g++").write_text("#!/bin/sh\necho g++ 99\n")
     (tmp_path / "g++").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert kept_kernels(tmp_path) not in (before, None)
+    assert kernel_cache(tmp_path) not in (before, None)
 
 
 @on_the_cpu
 def test_a_check_finds_the_kernels_of_an_earlier_run_unless_it_is_about_them(tmp_path: Path) -> None:
-    kernels = kept_kernels(tmp_path)
+    kernels = kernel_cache(tmp_path)
     assert kernels is not None
     warm, cold = all_claims()["gelu-same-bits"], all_claims()["shape-reuses-kernel"]
     assert (warm.cold, cold.cold) == (False, True)

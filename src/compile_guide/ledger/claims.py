@@ -94,8 +94,8 @@ def load_claims(folder: Path, topic: str = "[!_]*") -> dict[str, Claim]:
         raise LedgerError(f"Python finds another package named {folder.name!r}: rename the folder {folder}")
     claims: dict[str, Claim] = {}
     for file in sorted(folder.glob(f"{topic}.py")):
-        topic = importlib.import_module(f"{folder.name}.{file.stem}").__name__
-        for claim in _registry.get(topic, []):
+        module = importlib.import_module(f"{folder.name}.{file.stem}").__name__
+        for claim in _registry.get(module, []):
             if (other := claims.setdefault(claim.id, claim)) is not claim:
                 raise LedgerError(f"claim id {claim.id!r} is in {other.topic} and in {claim.topic}: change one of them")
     return claims

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from compile_guide._files import hold_lock
-from compile_guide._process import kept_kernels, private_folder
+from compile_guide._process import kernel_cache, private_folder
 from compile_guide.ledger import runner
 from compile_guide.ledger.claims import Claim, LedgerError, load_claims
 from compile_guide.ledger.runner import WORDS, expected_file, load_expected
@@ -38,7 +38,7 @@ def observe(console: Console, folder: Path, temp: Path) -> tuple[tuple[Verdict, 
     """Return the verdicts on all claims of a folder, and its tables; show the progress, and write below ``temp``."""
     verdicts = _check(console, choose(folder, []), folder, temp)
     with console.status("making the tables"):
-        return verdicts, runner.observe_tables(folder, temp / "tables", kernels=kept_kernels())
+        return verdicts, runner.observe_tables(folder, temp / "tables", kernels=kernel_cache())
 
 
 def choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
@@ -51,7 +51,7 @@ def choose(folder: Path, ids: Sequence[str]) -> list[Claim]:
 
 def _check(console: Console, claims: Sequence[Claim], folder: Path, temp: Path) -> tuple[Verdict, ...]:
     with Display(console, len(claims), "checking claims") as progress:
-        return runner.run_ledger(claims, folder, temp / "claims", kernels=kept_kernels(), show=progress.done)
+        return runner.run_ledger(claims, folder, temp / "claims", kernels=kernel_cache(), show=progress.done)
 
 
 def check_claims(options: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def check_claims(options: argparse.Namespace) -> int:
         record = path and _record_of(path, facts)
         verdicts = _check(console, claims, options.claims, temp)
         observed = path and not options.ids
-        tables = runner.observe_tables(options.claims, temp / "tables", kernels=kept_kernels()) if observed else None
+        tables = runner.observe_tables(options.claims, temp / "tables", kernels=kernel_cache()) if observed else None
         rows = [(v.id, WORDS[v.holds], v.observed) for v in verdicts]
         _print_table(console, f"MLX {facts.mlx}, {facts.backend}", ("claim", "verdict", "what was seen"), rows)
         file = expected_file(options.claims, facts.backend)

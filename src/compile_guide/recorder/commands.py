@@ -17,7 +17,7 @@ from rich.table import Table
 
 from compile_guide import CompileGuideError
 from compile_guide._files import hold_lock
-from compile_guide._process import keep_kernels, private_folder
+from compile_guide._process import fill_kernel_cache, private_folder
 from compile_guide.examples import GALLERIES, find_examples
 from compile_guide.formatting import NOTHING, format_bytes, format_rate
 from compile_guide.ledger.claims import load_claims
@@ -88,7 +88,7 @@ def make_record(options: argparse.Namespace) -> int:
         with Display(console, len(scripts) * plan.processes, "measuring") as progress:
             results = run_examples(plan, facts, temp, progress.begin, taken)
         with contextlib.suppress(OSError):  # on a full disk: without them, they are built again
-            keep_kernels(result.temp for result in results)
+            fill_kernel_cache(result.temp for result in results)
         failed = _print_failures(console, results)
         if failed and not options.keep_going:
             print(f"compile-guide: no record was written; {path} is as it was", file=sys.stderr)

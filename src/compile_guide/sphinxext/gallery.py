@@ -21,7 +21,7 @@ from sphinx.config import Config
 
 from compile_guide import timing
 from compile_guide._prerequisites import mlx_fault
-from compile_guide._process import KERNELS, kept_kernels
+from compile_guide._process import KERNELS, kernel_cache
 from compile_guide.comparison import Comparison, ComparisonTable
 from compile_guide.examples import measures
 from compile_guide.formatting import Table
@@ -78,7 +78,7 @@ def generate(app: Sphinx) -> None:
     os.environ[REPLAY] = record  # for a script that sphinx-gallery runs in this process, or in a worker
     env = {REPLAY: record, SINK: None, "MLX_DISABLE_COMPILE": None}
     try:
-        recorded = kept_kernels(app.confdir) if (app.confdir / KERNELS).is_dir() else None
+        recorded = kernel_cache(app.confdir) if (app.confdir / KERNELS).is_dir() else None
         with watchdog.examples_apart(recorded or Path(app.doctreedir, "kernels"), env):
             generate_gallery_rst(app)
     finally:

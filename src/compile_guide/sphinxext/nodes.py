@@ -110,8 +110,6 @@ def folded(title: str, *content: nodes.Node) -> details:
 
 
 def _html(tag: str, begun: str, ended: str) -> tuple[Write, Write]:
-    """Return what begins a node as an element of HTML, and what ends it."""
-
     def visit(translator: Any, node: nodes.Element) -> None:
         others = node.get("others") and json.dumps(node["others"], ensure_ascii=False, sort_keys=True)
         translator.body.append(translator.starttag(node, tag, begun, **({"data-others": others} if others else {})))
