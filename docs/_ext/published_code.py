@@ -140,8 +140,8 @@ def summary(results: Results) -> str:
     words = ", ".join(f"{count} {word}" for word, count in speeds.most_common())
     rest, count = agree.total() - same - rounded, agree.total()
     return (
-        f"{count} function{'' if count == 1 else 's'}, compiled against plain: {words}. {same} return the same bits, {rounded} "
-        f"differ within rounding, {rest or 'none'} beyond."
+        f"{count} function{'' if count == 1 else 's'}, compiled against plain: {words}. {same or 'None'} return the same bits, "
+        f"{rounded or 'none'} differ within rounding, {rest or 'none'} beyond."
     )
 
 

@@ -8,7 +8,8 @@ WHEEL ...`` (keras-mlx asks for an older MLX, hence ``--no-deps``). Then run in 
 
     PYTHONPATH=src:docs python -m published_code --backend cuda --out FILE
 
-``--processes 1 --budget 0.1 --no-reports`` is a quick look; ``--only NAME`` measures a single comparison. The file belongs into
+``--processes 1 --budget 0.1 --no-reports`` is a quick look. ``--only NAME`` measures a single comparison, and keeps what the file
+has of the others: where one command may not take long, some at a time make up the whole. The file belongs into
 ``docs/published_code/results``, under the id of the machine's record.
 """
 
@@ -29,11 +30,16 @@ from published_code.functions import CASES
 from published_code.observing import FOLDER, ONLY
 from published_code.packages import OTHERS, PACKAGES, look, version_of
 from published_code.programs import PROGRAMS
-from published_code.results import Package, Report, Results, Seen, decode_seen, save
+from published_code.results import Package, Report, Results, Seen, add, decode_seen, load, save
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 SCRIPTS = tuple(sorted((HERE / "gallery").glob("*.py")))
+NAMES = {
+    "published_functions": tuple(one.name for one in CASES),
+    "published_programs": tuple(one.name for one in PROGRAMS),
+}
+"""The comparisons of each script."""
 KERNELS = "published_programs"
 """The script that builds most kernels that the reports need."""
 BUDGET_S = 1.2
@@ -77,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 def fault(options: argparse.Namespace) -> str:
     """Return what is wrong with the options, "" where nothing is: it is told before anything is measured, not after."""
-    names = [one.name for one in (*CASES, *PROGRAMS)]
+    names = [name for names in NAMES.values() for name in names]
     if unknown := [name for name in options.only or () if name not in names]:
         return f"no {unknown[0]!r}; there are {', '.join(names)}"
     if not (0.001 <= options.budget <= 3600 and 1 <= options.processes <= MAX_PROCESSES):
@@ -88,9 +94,13 @@ def fault(options: argparse.Namespace) -> str:
 
 def measure(options: argparse.Namespace) -> int:
     """Run the scripts and the watched programs; what failed is said, and the rest is written."""
-    plan = Plan(SCRIPTS, options.budget, options.processes, limit_s=LIMIT_S)
+    plan = Plan(scripts_of(options.only), options.budget, options.processes, limit_s=LIMIT_S)
     with private_folder() as temp:
         machine = machine_facts(temp, options.backend)
+        path = options.out or RESULTS / f"{machine.id}.json"
+        before = load(path) if options.only and path.exists() else None
+        if before:
+            add(before, gather(plan, machine, [], (), ()))  # what can't be added to is told before anything is measured
         folder = temp / "seen"
         folder.mkdir()
         os.environ[FOLDER] = str(folder)
@@ -100,12 +110,16 @@ def measure(options: argparse.Namespace) -> int:
         seen = tuple(decode_seen(file.read_bytes()) for file in files)
         made, wrong = ([], []) if options.no_reports else reports.make(temp, temp / KERNELS / "tmp", _say)
         results = gather(plan, machine, found, seen, tuple(made))
-    path = options.out or RESULTS / f"{machine.id}.json"
-    save(results, path)
+    save(add(before, results) if before else results, path)
     for line in (*failed, *wrong):
         print(f"published_code: {line}", file=sys.stderr)
     print(path)
     return int(bool(failed or wrong))
+
+
+def scripts_of(only: list[str] | None) -> tuple[Path, ...]:
+    """Return the scripts that have one of these comparisons; all of them where none is named."""
+    return tuple(script for script in SCRIPTS if not only or {*NAMES[script.stem]} & {*only})
 
 
 def gather(

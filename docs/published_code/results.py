@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,12 @@ from compile_guide.records.schema import Id, LongText, Record, RecordError, Text
 SCHEMA = 1
 Number = Annotated[int, Meta(ge=0, lt=2**40)]
 Seconds = Annotated[float, Meta(ge=0, le=1e6)]
+MADE = {
+    "record.id": "on another machine",
+    "packages": "with other packages",
+    "record.settings": "with another budget or number of processes",
+}
+"""What results must have in common to stand in one file, and the words where they don't."""
 
 
 class ResultsError(CompileGuideError, ValueError):
@@ -149,6 +156,22 @@ def save(results: Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(raw.encode(), path)
     load(path)
+
+
+def add(before: Results, now: Results) -> Results:
+    """Return what was measured now, and what was before and isn't measured again.
+
+    Raises:
+        ResultsError: they are of two machines, or made with other packages or settings; one line says which.
+    """
+    for part, words in MADE.items():
+        if attrgetter(part)(before) != attrgetter(part)(now):
+            raise ResultsError(f"the file there was made {words}: name another with --out, or measure all again")
+    compared = {entry.name: entry for entry in (*before.record.comparisons, *now.record.comparisons)}
+    seen = {one.name: one for one in (*before.seen, *now.seen)}
+    reports = {report.name: report for report in (*before.reports, *now.reports)}
+    record = msgspec.structs.replace(now.record, comparisons=tuple(compared[name] for name in sorted(compared)))
+    return Results(record, now.packages, tuple(seen[name] for name in sorted(seen)), tuple(reports.values()))
 
 
 def _lines(items: list[object]) -> str:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import msgspec
@@ -15,8 +16,9 @@ from conftest import make_entry, make_record
 from guide import ROOT
 from site_builds import build, machine, put_records, write
 
+from compile_guide.records.schema import Settings
 from published_code import originals, reports
-from published_code.__main__ import main
+from published_code.__main__ import main, scripts_of
 from published_code.functions import CASES, Case, Make
 from published_code.observing import agreement, inputs_of, observe
 from published_code.originals import Original
@@ -31,6 +33,7 @@ from published_code.results import (
     Seen,
     Use,
     WatchedFunction,
+    add,
     load,
     save,
 )
@@ -225,7 +228,48 @@ def test_a_wrong_option_is_told_before_anything_is_measured(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("only", "scripts"),
+    [
+        (["lm-swiglu"], ["published_functions"]),
+        (["program-top-p"], ["published_programs"]),
+        (["lm-swiglu", "program-top-p"], ["published_functions", "published_programs"]),
+        (None, ["published_functions", "published_programs"]),
+    ],
+)
+def test_only_the_scripts_that_have_what_is_named_are_started(only: list[str] | None, scripts: list[str]) -> None:
+    assert [script.stem for script in scripts_of(only)] == scripts
+
+
 # Files -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_measured_again_takes_the_place_of_what_was_and_the_rest_is_kept() -> None:
+    first, *rest = RESULTS.seen
+    again = msgspec.structs.replace(first, result="differs")
+    entry = make_entry("new", example="published_functions")
+    record = msgspec.structs.replace(RESULTS.record, comparisons=(entry,), created="2030-01-01T00:00:00Z")
+    added = add(RESULTS, msgspec.structs.replace(RESULTS, record=record, seen=(again,), reports=()))
+    assert {one.name: one.result for one in added.seen} == {one.name: one.result for one in (*rest, again)}
+    assert {one.name for one in added.record.comparisons} == {"new", *(one.name for one in RESULTS.record.comparisons)}
+    assert added.record.created == "2030-01-01T00:00:00Z"
+    assert added.reports == RESULTS.reports
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"packages": ()}, "with other packages"),
+        ({"record": msgspec.structs.replace(RESULTS.record, id="cpu-other")}, "on another machine"),
+        (
+            {"record": msgspec.structs.replace(RESULTS.record, settings=Settings(9.0, 6, 0.02))},
+            "with another budget or number of processes",
+        ),
+    ],
+)
+def test_results_that_were_made_otherwise_are_not_put_together(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ResultsError, match=f"^the file there was made {words}: name another with --out"):
+        add(RESULTS, msgspec.structs.replace(RESULTS, **changes))
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -302,7 +346,7 @@ def test_the_page_tells_ratio_result_and_traces_of_what_was_measured_and_names_w
     assert "geglu of mlx-vlm — — — — not installed here —" in text
     assert "swiglu of mlx-lm — — — — not measured here —" in text
     assert "mlx-lm: generation, greedy; 2 layers" in text
-    one = "1 function, compiled against plain: 1 faster. 1 return the same bits, 0 differ within rounding, none beyond."
+    one = "1 function, compiled against plain: 1 faster. 1 return the same bits, none differ within rounding, none beyond."
     assert one in text
     assert site.warnings == []
 
