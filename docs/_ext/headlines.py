@@ -19,9 +19,10 @@ from _ext.listings import list_files
 from compile_guide.formatting import NOTHING, UNMEASURED
 from compile_guide.records.record_set import RecordSet
 from compile_guide.records.schema import Record
+from compile_guide.sphinxext.machines import in_order
 from compile_guide.sphinxext.nodes import paragraph, warn
 from compile_guide.sphinxext.roles import on_each
-from compile_guide.sphinxext.text import MEASURED
+from compile_guide.sphinxext.text import MEASURED, processor
 
 FILE = "headlines.toml"
 PART = re.compile(r"\{([\w-]+)(?:\.(\w+))?\}")
@@ -100,15 +101,24 @@ def noted_headlines(env: BuildEnvironment, location: str) -> dict[str, Headline]
 
 
 def headline(said: Headline, records: RecordSet) -> list[nodes.Node]:
-    """Return the large type with its interval, and the words below it; both follow the choice of a machine."""
+    """Return the large type with its interval, and the words below it; both follow the choice of a machine.
+
+    Where a machine has no such number, the words name the one whose number is shown.
+    """
     if records.shown is None:
         return []
+    have = [record for record in in_order(records) if said.fill(said.figure, record) is not None]
+
+    def source(record: Record) -> Record | None:
+        return record if record in have else next(iter(have), None)
 
     def figure(record: Record) -> str:
-        return said.fill(said.figure, record) or NOTHING
+        return (said.fill(said.figure, found) if (found := source(record)) else None) or NOTHING
 
     def words(record: Record) -> str | None:
-        return None if said.fill(said.figure, record) is None else said.fill(said.words, record)
+        if (found := source(record)) is None or (filled := said.fill(said.words, found)) is None:
+            return None
+        return filled if found is record else f"{filled} (on {processor(found.machine)})"
 
     large = on_each(lambda record: figure(record).partition(" (")[0], records, "measured")
     small = on_each(lambda record: "".join(figure(record).partition(" (")[1:]).strip(), records, "interval", "")

@@ -13,6 +13,7 @@ from _ext.headlines import FILE, Headline, read_headlines
 from compile_guide.formatting import NOTHING
 from compile_guide.records.record_set import read_folder
 from compile_guide.records.schema import Record, Verdict
+from compile_guide.sphinxext.text import processor
 
 ROOT = Path(__file__).parents[2]
 PLAIN = '"""\nAn example\n==========\n\nWhat it shows & why.\n"""\nprint(1)\n'
@@ -68,9 +69,16 @@ def test_a_card_follows_the_choice_of_a_machine(tmp_path: Path) -> None:
     assert others(site_with(tmp_path, SAYS, make_record(FAST), h200)) == [number, interval]
 
 
-def test_a_machine_with_another_example_alone_has_no_number_on_the_card(tmp_path: Path) -> None:
+def test_a_machine_with_another_example_alone_shows_a_number_of_another_machine_and_names_it(tmp_path: Path) -> None:
     two = machine("cuda-h200", "cuda", make_entry("other", example="other"), gpu="NVIDIA H200")
-    assert others(site_with(tmp_path, SAYS, make_record(FAST), two)) == ["—", "", "null"]
+    name = processor(make_record(FAST).machine)
+    assert others(site_with(tmp_path, SAYS, make_record(FAST), two)) == [f"GELU in 6 processes (on {name})"]
+
+
+def test_a_card_of_what_another_machine_alone_can_measure_shows_that_and_names_it(tmp_path: Path) -> None:
+    h200 = machine("cuda-h200", "cuda", SLOW, gpu="NVIDIA H200")
+    here = make_record(make_entry("other", example="example"))
+    assert cards(site_with(tmp_path, SAYS, here, h200)) == {f"{SLOW_RATIO} GELU in 6 processes (on NVIDIA H200)"}
 
 
 def test_a_card_of_an_example_that_this_machine_has_not_run_says_so(tmp_path: Path) -> None:
@@ -84,7 +92,7 @@ def test_a_card_shows_what_a_check_counted(tmp_path: Path) -> None:
     h200 = machine("cuda-h200", "cuda", FAST, gpu="NVIDIA H200")
     site = site_with(tmp_path, COUNTS, record, h200)
     assert cards(site) == {"100 traces for 100 floats"}
-    assert others(site) == ["—", "null"]
+    assert others(site) == [f"for 100 floats (on {processor(record.machine)})"]
 
 
 def test_a_card_whose_check_saw_something_else_shows_no_number(tmp_path: Path) -> None:

@@ -127,6 +127,17 @@ def test_what_this_sites_machine_has_not_measured_is_not_passed_off_as_its_own(t
     assert "3.03×" in folded
 
 
+def test_a_table_of_what_another_machine_alone_has_measured_starts_with_that_machine_by_its_name(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, {"docs/index.md": "# T\n\n```{comparison} gelu\n```\n"})
+    put_records(tmp_path, make_record(make_entry("other")), H200, PHONE)
+    site = build(tmp_path, settings=INVENTORIES)
+    first = site.page().partition("guide-comparisons")[2].partition("<details")[0]
+    assert re.findall(r"guide-panel machine-([a-z0-9-]+)", first) == ["cuda-h200"]
+    assert "NVIDIA H200" in first.partition("guide-panel-title")[2].partition("</p>")[0]
+
+
 # Many machines
 
 

@@ -34,11 +34,11 @@ def machine_name(record: Record) -> str:
 
 
 def in_order(records: RecordSet) -> list[Record]:
-    """Return the record shown, then the others: Metal, CUDA, CPU, each by name and MLX version."""
+    """Return the record shown, then the others: Metal, CUDA, CPU, the fullest first, then by id."""
 
     def place(record: Record) -> tuple[object, ...]:
         backend = list(BACKENDS).index(record.machine.backend)
-        return record is not records.shown, backend, processor(record.machine), record.machine.mlx, record.id
+        return record is not records.shown, backend, -len(record.comparisons), record.id
 
     return sorted(records.records, key=place)
 
