@@ -77,7 +77,7 @@ def lacking(names: Sequence[str], records: RecordSet, examples: Sequence[Path]) 
 
 
 def by_machine(names: Sequence[str], records: RecordSet, examples: Sequence[Path]) -> list[Panel]:
-    """Return a panel for each machine that has one of the comparisons, a row each; this page's says last what it lacks."""
+    """Return a panel for each machine that has one of the comparisons, a row each; where none has, this page's says so."""
     panels: list[Panel] = []
     for record in in_order(records):
         known = lacking(names, records, examples) if record is records.shown else {}
@@ -85,7 +85,7 @@ def by_machine(names: Sequence[str], records: RecordSet, examples: Sequence[Path
         if found := [known[name] for name in names if name in known]:
             cells = [[nodes.literal(c.name, c.name)] for c in found]
             panels.append((record, [measures(found, cells, ["Comparison"])]))
-    return sorted(panels, key=lambda panel: not any(name in panel[0].by_name for name in names))
+    return [panel for panel in panels if any(name in panel[0].by_name for name in names)] or panels
 
 
 def facts_by_machine(name: str, records: RecordSet, examples: Sequence[Path]) -> list[Panel]:
