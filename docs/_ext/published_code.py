@@ -29,9 +29,9 @@ from published_code.results import Package, Reason, Report, Results, ResultsErro
 
 FOLDER = "published_code/results"
 NOT_RUN, NOT_INSTALLED = "Not run here.", "not installed here"
-FUNCTIONS = ("Function", "Compiled", "Plain call", "Compiled call", "Plain / compiled", "Result", "Traced")
-PROGRAM = ("Program", "Compiling off", "Compiling on", "Off / on", "Result")
-PACKAGE = ("Package", "Version", "Uses", "plain", "shapeless", "with state")
+FUNCTIONS = ("Function", "Plain / compiled", "Result", "Plain call", "Compiled call", "Compiled", "Traced")
+PROGRAM = ("Program", "Off / on", "Result", "Compiling off", "Compiling on")
+PACKAGE = ("Package", "Version", "Uses", "no options", "shapeless", "with state")
 WATCHED = ("Function", "Compiled at", "Calls", "Traces", "Inlined", "Eager", "Kernels", "Tracing")
 FIRST = "first call"
 
@@ -106,7 +106,7 @@ def _package_row(package: Package, what: str) -> list[Cell]:
 
 
 def _places(package: Package) -> nodes.Node:
-    rows = [[f"{use.file}:{use.line}", use.name, use.how] for use in package.uses]
+    rows = [[f"{use.file}:{use.line}", use.name, options_of(use.how)] for use in package.uses]
     return folded(f"{package.name} {package.version}", table(("Where", "Function", "How"), rows))
 
 
@@ -128,7 +128,11 @@ class PublishedPrograms(PublishedDirective):
 
 def _functions(results: Results) -> list[nodes.Node]:
     rows = [_function_row(case, results) for case in CASES]
-    return [paragraph(summary(results)), table(FUNCTIONS, rows, numbers=FUNCTIONS[2:5]), _processes(results.record)]
+    return [
+        paragraph(summary(results)),
+        table(FUNCTIONS, rows, numbers=(FUNCTIONS[1], *FUNCTIONS[3:5])),
+        _processes(results.record),
+    ]
 
 
 def summary(results: Results) -> str:
@@ -155,7 +159,7 @@ def _speed(comparison: Comparison | None) -> str:
 
 def _programs(results: Results) -> list[nodes.Node]:
     rows = [_program_row(program, results) for program in PROGRAMS]
-    return [table(PROGRAM, rows, numbers=PROGRAM[1:4]), _processes(results.record)]
+    return [table(PROGRAM, rows, numbers=(PROGRAM[1], *PROGRAM[3:])), _processes(results.record)]
 
 
 def _processes(record: Record) -> nodes.paragraph:
@@ -181,8 +185,9 @@ def _function_row(case: Case, results: Results) -> list[Cell]:
     )
     if seen is None:
         missing = NOT_INSTALLED if results.versions().get(case.package) is None else "not measured here"
-        return [what, NOTHING, *[NOTHING] * 3, missing, NOTHING]
-    return [what, seen.how, *_times(comparison), seen.result, traced(seen)]
+        return [what, NOTHING, missing, *[NOTHING] * 4]
+    ratio, *times = _times(comparison)
+    return [what, ratio, seen.result, *times, options_of(seen.how), traced(seen)]
 
 
 def _program_row(program: Program, results: Results) -> list[Cell]:
@@ -190,15 +195,21 @@ def _program_row(program: Program, results: Results) -> list[Cell]:
     what = f"{program.package}: {program.what}" + (f"; {seen.inputs}" if seen and seen.inputs else "")
     if seen is None:
         missing = NOT_INSTALLED if results.versions().get(program.package) is None else "not measured here"
-        return [what, *[NOTHING] * 3, missing]
-    return [what, *_times(comparison), seen.result]
+        return [what, NOTHING, missing, *[NOTHING] * 2]
+    ratio, *times = _times(comparison)
+    return [what, ratio, seen.result, *times]
 
 
 def _times(comparison: Comparison | None) -> list[Cell]:
     if comparison is None:
         return [NOTHING] * 3
     times = (MEASURED[what](comparison) for what in ("baseline", "candidate"))
-    return [*times, text(MEASURED["ratio"](comparison), "measured")]
+    return [text(MEASURED["ratio"](comparison), "measured"), *times]
+
+
+def options_of(how: str) -> str:
+    """Return in words how a function is compiled."""
+    return PACKAGE[3] if how == "plain" else how
 
 
 def traced(seen: Seen) -> str:

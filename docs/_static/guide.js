@@ -160,7 +160,8 @@ function chooseMachine() {
       box.querySelector(":scope > .guide-absent")?.remove();
       if (!found && box.querySelector(":scope > .guide-machine-choice")) {
         const instead = machines.get(idOf(panels[0]))?.name;
-        box.append(make("p", { className: "guide-absent", textContent: `Not measured there. This is ${instead}.` }));
+        const words = `Not measured there. This is ${instead}.`;
+        panels[0].before(make("p", { className: "guide-absent", textContent: words }));
       }
     }
     for (const { element, own: text, others } of numbers) {

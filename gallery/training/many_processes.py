@@ -175,6 +175,7 @@ def follow() -> None:
 ROLE = os.environ.get("MANY_PROCESSES")
 if ROLE == "train":
     group = mx.distributed.init()
+    mx.eval(mx.distributed.all_sum(mx.ones(1), group=group))  # connect first
     report = train(group.rank(), group.size())
     everywhere = mx.distributed.all_gather(mx.array([int(report["digest"][:7], 16)]))
     report["equal"] = len(set(everywhere.tolist())) == 1
@@ -330,7 +331,7 @@ table([measured])
 # -----------------
 # - Average the gradients inside the compiled step. One function has the gradients, the messages and the update.
 # - Start all processes from the same weights; then each keeps the same ones, because it applies the same averages.
-# - Compile with shapes, and export on one process only.
+# - Don't use ``shapeless=True``, and don't export on several processes.
 # - Compile in all processes or in none (:claim:`compiled-beside-plain`).
 # - A step that one process skips leaves the others waiting. The last, smaller batch has to come everywhere or nowhere.
 #
