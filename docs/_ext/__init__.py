@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 PARTS = (
     *("incremental", "sidebar", "graphs", "html_head", "site_files", "markdown_writer", "docstrings", "listings"),
     *("citations", "observed", "promises", "published", "published_code", "charts", "overviews", "backend_columns"),
-    *("shares", "estimator_tables", "cost_tables"),
+    *("shares", "estimator_tables", "cost_tables", "search_words"),
 )
 OF_THE_GALLERY = ("cards", "gallery_pages")
 

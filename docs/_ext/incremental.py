@@ -28,6 +28,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util._serialise import stable_hash
 
 from _ext.downloads import settle_downloads
+from _ext.two_at_a_time import TwoAtATime
 from compile_guide._files import LockError, hold_lock
 from compile_guide.sphinxext import gallery
 
@@ -248,7 +249,7 @@ def _generate(app: Sphinx) -> None:
     from sphinx_gallery import scrapers
 
     scrapers._import_matplotlib()  # see private_names.py
-    gallery.generate(app)
+    gallery.generate(app, TwoAtATime if app.parallel > 1 else None)
     copies = [folder / script.parent.name / script.name for script in scripts]
     settle_downloads(folder, [copy for copy in copies if copy.exists()])
     good = not conf["failing_examples"] and app._warncount == warnings

@@ -71,8 +71,7 @@ def run(
         temp: its ``TMPDIR`` (default: ``folder/tmp``), made if it is missing.
         kernels: where MLX keeps its CPU kernels, instead of in that folder.
     """
-    temp = temp or folder / "tmp"
-    temp.mkdir(parents=True, exist_ok=True)
+    (temp := temp or folder / "tmp").mkdir(parents=True, exist_ok=True)
     if kernels and not (temp / "mlx").exists():
         (temp / "mlx").symlink_to(kernels)
     wanted = {"PYTHONUTF8": "1", "MPLBACKEND": "agg", "TMPDIR": str(temp), FOLDER: str(folder), **(env or {})}

@@ -75,8 +75,10 @@ class Settings:
     cache: str = "unknown"
     slow: dict[str, float] = field(default_factory=dict)
     """Comparisons that an earlier process found too slow, with the seconds of one call: they aren't tried again."""
+    long: tuple[str, ...] = ()
+    """Comparisons of calls over :data:`LONG_S` in an earlier process: a block is one call, as is known without a warm one."""
     comparisons: int = 0
-    """How many an earlier process made in all: after as many :class:`Done` ends the script. 0: it runs to its end."""
+    """How many an earlier process made, and noted what isn't compiled: after as many :class:`Done` ends the script. 0: none."""
     longest_call_s: float | None = None
     """Seconds of the longest call that is compared; None: three pairs of such calls must fit :attr:`cap_s`."""
 
@@ -234,8 +236,7 @@ def copy_bandwidth() -> float:
 
 
 def _copy_s(size: int) -> float:
-    half = mx.zeros(size // 8)
-    mx.eval(half)
+    mx.eval(half := mx.zeros(size // 8))
     side = _Side(lambda: mx.concatenate([half, half]), ())
     return min(side.block() for _ in range(5))
 
@@ -307,7 +308,7 @@ class _Side:
     def first_call(self) -> Any:
         """Call for the first time, and count the kernel files that this wrote."""
         before = kernel_files()
-        result, self.first_s = self.call(), self.call_s
+        result, self.first_s = self.note_peak(self.call), self.call_s
         self.built = None if before is None else max(0, (kernel_files() or 0) - before)
         return result
 
@@ -325,12 +326,12 @@ class _Side:
             sys.setprofile(before)
         return calls
 
-    def warm_call(self) -> None:
-        """Call once more for the time of a warm call, the Python that it runs, and the memory beyond what is held already."""
+    def note_peak(self, call: Callable[[], Any]) -> Any:
+        """Return what a call returns; keep the memory that it needs beyond what is held already."""
         mx.reset_peak_memory()
-        before = mx.get_active_memory()
-        self.python = self.count_python()
+        before, result = mx.get_active_memory(), call()
         self.peak = max(0, mx.get_peak_memory() - before)
+        return result
 
     def calibrate(self, target_s: float) -> None:
         """Choose how many calls a block takes, so that reading the clock and the loop are lost in it, and how many before."""
@@ -374,7 +375,7 @@ class _Pair:
         for number in range(3 if self.fresh else 1):
             results = []
             for which, side in zip(SIDES, self.sides, strict=True):
-                result = side.call() if number else side.first_call()
+                result = side.note_peak(side.call) if number else side.first_call()
                 _check_arrays(self.name, which, result)
                 results.append(copy.deepcopy(result))  # another call may fill the same arrays again
                 if side is baseline and self.settings.too_slow(side.call_s):
@@ -414,9 +415,10 @@ class _Pair:
         if (slow := self.first_calls(tolerances)) is not None:
             return Comparison(self.name, (), bytes_moved, slow, self.note)
         for side in self.sides:
-            side.warm_call()
+            if self.name not in self.settings.long:  # once more, for the time and the Python of a warm call
+                side.python = side.note_peak(side.count_python)
             side.calibrate(max(5e-4, self.settings.budget_s / (2 * MAX_PAIRS)))
-        note = self.note or (self.uncompiled_note() if compiled else "")
+        note = self.note or (self.uncompiled_note() if compiled and not self.settings.comparisons else "")
         baseline_s, candidate_s = (tuple(map(_rounded, times)) for times in self._samples())
         baseline, candidate = self.sides
         run = Run(

@@ -240,6 +240,37 @@ def test_sink_knows_what_an_earlier_process_found_too_slow(tmp_path: Path, monke
     assert compare("huge", chain, mx.compile(chain), X).slow_call_s == 7.5
 
 
+@pytest.mark.parametrize(("long", "calls"), [("", 3), ("gelu", 3), ("sleeps", 2)])
+def test_a_call_that_an_earlier_process_found_long_is_not_warmed_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: str, calls: int
+) -> None:
+    called = []
+
+    def sleeps(x: mx.array) -> mx.array:
+        called.append(1)
+        time.sleep(0.11)
+        return x + 1
+
+    monkeypatch.setattr(timing, "HARD_CAP", 0.1)  # one pair is all that its budget allows
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text(json.dumps({"long": [long], "comparisons": 9}) + "\n")
+    monkeypatch.setenv(timing.SINK, str(sink))
+    (run,) = compare("sleeps", sleeps, sleeps, X, compiled=False).runs
+    assert (run.baseline_calls, run.candidate_calls, len(run.ratios)) == (1, 1, 1)
+    assert len(called) == 2 * calls
+    assert run.baseline_peak >= X.nbytes and run.candidate_peak >= X.nbytes
+
+
+@pytest.mark.parametrize(("comparisons", "noted"), [(0, True), (9, False)])
+def test_only_the_first_process_looks_whether_the_candidate_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comparisons: int, noted: bool
+) -> None:
+    sink = tmp_path / "sink.jsonl"
+    sink.write_text(json.dumps({"budget_s": 1e-6, "comparisons": comparisons}) + "\n")
+    monkeypatch.setenv(timing.SINK, str(sink))
+    assert ("isn't compiled" in compare("plain", chain, chain, X).note) is noted
+
+
 @pytest.mark.parametrize(("longest", "pairs"), [(5.0, 1), (0.1, None)])
 def test_a_recorder_compares_slow_calls_by_a_single_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: float, pairs: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,11 +14,11 @@ import msgspec
 import pytest
 from conftest import make_entry, make_record
 from guide import PACKAGE
-from quick_compiler import with_quick_compiler
+from quick_compiler import with_quick_compiler, with_real_compiler
 from test_process import gone
 
 from compile_guide.recorder.machine import backend, this_machine
-from compile_guide.recorder.measure import Plan, Result, build_record
+from compile_guide.recorder.measure import Plan, Result, _settings, build_record
 from compile_guide.records.schema import Entry, Verdict, load, save
 
 SRC = str(PACKAGE.parent)
@@ -112,7 +113,7 @@ def test_a_failure_leaves_the_previous_record_untouched(tmp_path: Path) -> None:
 def test_only_the_first_process_starts_with_an_empty_kernel_cache(tmp_path: Path) -> None:
     code = GOOD.format(name="one") + "import os, pathlib; print(list(pathlib.Path(os.environ['TMPDIR']).iterdir()))"
     gallery(tmp_path, one=code)
-    assert quick(tmp_path, PATH=os.environ["PATH"]).returncode == 0
+    assert quick(tmp_path, PATH=with_real_compiler()).returncode == 0
     (path,) = (tmp_path / "docs" / "records").glob("*.json")
     runs = load(path).comparisons[0].runs
     if load(path).machine.backend == "metal":
@@ -400,6 +401,17 @@ def test_a_later_process_that_finds_a_call_too_slow_does_not_undo_what_was_measu
     assert result.add([measured]) is None
     assert result.add([Entry("x", "gelu", (), None, 9.0, "")]) is None
     assert result.entries["gelu"].runs == measured.runs and result.entries["gelu"].slow_call_s is None
+
+
+def test_a_later_process_is_told_which_comparisons_have_only_long_calls() -> None:
+    result = Result(Path("x.py"), Path("tmp"))
+    quick = make_entry("quick").runs[0]
+    sides = {"quick": (0.2, 0.1), "long": (0.2, 0.11), "mixed": (0.1, 0.2)}
+    for name, (baseline, candidate) in sides.items():
+        runs = (dataclasses.replace(quick, baseline_s=(baseline,) * 3, candidate_s=(candidate,) * 3),)
+        result.entries[name] = Entry("x", name, runs, None, None, "")
+    settings = _settings(Plan(()), make_record().machine, result, 1)
+    assert (settings["long"], settings["comparisons"]) == (["long"], 3)
 
 
 def test_a_process_that_makes_other_comparisons_is_a_failure() -> None:

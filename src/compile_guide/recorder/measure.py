@@ -16,7 +16,7 @@ from compile_guide.recorder import conditions
 from compile_guide.recorder.worker import MARKER, NO_PLOTS
 from compile_guide.records import schema
 from compile_guide.records.schema import Entry, Machine, Record, RecordError, Settings, Tables
-from compile_guide.timing import REPLAY, SINK
+from compile_guide.timing import LONG_S, REPLAY, SINK
 
 
 class RecorderError(CompileGuideError):
@@ -155,12 +155,12 @@ def _gpu_caches(temp: Path) -> dict[str, str | None]:
 
 def _settings(plan: Plan, machine: Machine, result: Result, number: int) -> dict[str, object]:
     # macOS keeps Metal's compiled kernels where no environment variable reaches, so there the cache's state is unknown.
-    first = "unknown" if machine.backend == "metal" else "empty"
+    cache = "warm" if number else "unknown" if machine.backend == "metal" else "empty"
     slow = {name: entry.slow_call_s for name, entry in result.entries.items() if entry.slow_call_s is not None}
-    share, cache = plan.budget_s / plan.processes, "warm" if number else first
+    long = [e.name for e in result.entries.values() if all(min(*r.baseline_s, *r.candidate_s) > LONG_S for r in e.runs)]
     # Only the first process runs its script to the end, and tries what stands after the last comparison.
-    already = {"cache": cache, "slow": slow, "comparisons": len(result.entries)}
-    return {"budget_s": share, "half_width": plan.half_width, **already}
+    already = {"cache": cache, "slow": slow, "long": long, "comparisons": len(result.entries)}
+    return {"budget_s": plan.budget_s / plan.processes, "half_width": plan.half_width, **already}
 
 
 def build_record(

@@ -60,8 +60,8 @@ def gallery_conf(topics: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     }
 
 
-def generate(app: Sphinx) -> None:
-    """Let sphinx-gallery make its pages while timings are replayed."""
+def generate(app: Sphinx, world: type[watchdog.World] | None = None) -> None:
+    """Let sphinx-gallery make its pages while timings are replayed, each example in a ``world`` of its own."""
     from sphinx_gallery.gen_gallery import generate_gallery_rst
 
     conf, measuring = app.config.sphinx_gallery_conf, measuring_scripts(app)
@@ -79,7 +79,7 @@ def generate(app: Sphinx) -> None:
     env = {REPLAY: record, SINK: None, "MLX_DISABLE_COMPILE": None}
     try:
         recorded = kernel_cache(app.confdir) if (app.confdir / KERNELS).is_dir() else None
-        with watchdog.examples_apart(recorded or Path(app.doctreedir, "kernels"), env):
+        with watchdog.examples_apart(recorded or Path(app.doctreedir, "kernels"), env, world):
             generate_gallery_rst(app)
     finally:
         os.environ.pop(REPLAY, None)

@@ -53,10 +53,10 @@ Job = tuple[str, Path, Path, dict[str, Any]]
 
 
 @contextlib.contextmanager
-def examples_apart(kernels: Path, env: Mapping[str, str | None]) -> Iterator[None]:
+def examples_apart(kernels: Path, env: Mapping[str, str | None], world: type[World] | None = None) -> Iterator[None]:
     """Let sphinx-gallery run each script in a process of its own, with these environment variables; None unsets one.
 
-    ``kernels`` is where MLX keeps what it builds: each example has a new temporary folder that leads there.
+    ``kernels`` is where MLX keeps what it builds: each example has a temporary folder that leads there.
     """
     from sphinx_gallery import gen_rst
 
@@ -64,7 +64,7 @@ def examples_apart(kernels: Path, env: Mapping[str, str | None]) -> Iterator[Non
     plain, variables = _page_maker(), {**os.environ, **env}
     with private_folder() as folder:
         known = {name: value for name, value in variables.items() if value is not None}
-        gen_rst.generate_file_rst = World(folder, kernels.resolve(), known, LIMIT_S, THREADS_S)
+        gen_rst.generate_file_rst = (world or World)(folder, kernels.resolve(), known, LIMIT_S, THREADS_S)
         try:
             yield
         finally:
@@ -93,14 +93,14 @@ class World:
         """Return what sphinx-gallery's own function would; its arguments are a :data:`Job`."""
         ours = measures(script := Path(job[2], job[0]))
         apart = ours or _uses_mlx(script) or _can_be_copied()  # others may need what can't be given to a new Python
-        if not (apart and _runs(*job)):
+        if not (apart and self.runs(*job)):
             return _page_maker()(*job)
         if ours and (fault := fault_of_examples()):
             raise SystemExit(f"compile_guide: {fault}")
         place = Path(tempfile.mkdtemp(dir=self.folder))
         (place / "tmp").mkdir()
         (place / "tmp" / "mlx").symlink_to(self.kernels)
-        answer = self._answer(place, job)
+        answer = self.answer(place, job)
         shutil.rmtree(place, ignore_errors=True)
         if isinstance(answer, str):
             return _failed(answer, *job)
@@ -110,7 +110,17 @@ class World:
             LOGGER.handle(message)
         return answer[0]
 
-    def _answer(self, place: Path, job: Any) -> Any:
+    def runs(self, *job: Any) -> bool:
+        """Return whether sphinx-gallery would run a script: its page isn't there, or was made from another text."""
+        from sphinx_gallery.gen_rst import executable_script
+        from sphinx_gallery.utils import get_md5sum
+
+        name, target_dir, src_dir, conf = job
+        source, noted = os.path.normpath(Path(src_dir, name)), Path(target_dir, f"{name}.md5")
+        new = not noted.exists() or noted.read_bytes() != get_md5sum(source, "t").encode()
+        return bool(executable_script(source, conf) and (new or conf["run_stale_examples"]))
+
+    def answer(self, place: Path, job: Any) -> Any:
         """Run the script and end whatever is left of it; return page and messages, an error, or why there is neither."""
         _load_matplotlib(job[3])
         reader, writer = multiprocessing.Pipe(duplex=False)
@@ -129,15 +139,6 @@ class World:
         if answer is None and (late or process.exitcode):
             return Finished(process.exitcode or 0, late, "", self.limit_s).reason
         return answer or f"{ENDED} (exit status 0)"
-
-
-def _runs(name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> bool:
-    from sphinx_gallery.gen_rst import executable_script
-    from sphinx_gallery.utils import get_md5sum
-
-    source, noted = os.path.normpath(Path(src_dir, name)), Path(target_dir, f"{name}.md5")
-    new = not noted.exists() or noted.read_bytes() != get_md5sum(source, "t").encode()
-    return executable_script(source, conf) and (new or conf["run_stale_examples"])
 
 
 def _failed(words: str, name: str, target_dir: Path, src_dir: Path, conf: dict[str, Any]) -> Any:
@@ -179,9 +180,8 @@ def _start(world: World, place: Path, job: Job, writer: Connection) -> BaseProce
             raise ConfigError(
                 f"sphinx_gallery_conf[{min(lost)!r}]: examples run in new processes here: name functions as strings"
             )
-    context: Any = multiprocessing.get_context(
-        "fork" if copied else "spawn" if sys.platform == "darwin" else "forkserver"
-    )
+    method = "fork" if copied else "spawn" if sys.platform == "darwin" else "forkserver"
+    context: Any = multiprocessing.get_context(method)
     process: BaseProcess = context.Process(target=_run, args=(world, place, copied and os.getpid(), job, writer))
     process.start()
     return process
