@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -29,9 +30,10 @@ for name in COLORS:
 
 
 LONGEST_FIRST = (
-    "test_real_site", "test_tables", "test_incremental", "test_reproducible", "test_killed", "test_anywhere", "test_ledger",
-    "test_examples", "test_gallery_pages", "test_pages", "test_recorder", "test_history", "test_wheel", "test_noxfile",
-    "test_downloads_alone", "test_watchdog", "test_programs", "test_starter", "test_builders", "test_guest_galleries",
+    "test_examples", "test_real_site", "test_killed", "test_incremental", "test_claims_core", "test_reproducible",
+    "test_claims_twisted", "test_pages", "test_recorder", "test_tables", "test_watchdog", "test_anywhere", "test_ledger",
+    "test_bounds", "test_gallery_pages", "test_history", "test_wheel", "test_noxfile", "test_downloads_alone",
+    "test_programs", "test_starter", "test_builders", "test_guest_galleries",
 )  # fmt: skip
 """Files that take minutes, most of it in one fixture: whoever begins one last lets the other processes wait."""
 
@@ -52,13 +54,12 @@ def pytest_cmdline_main() -> Generator[None, object, object]:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_kernels() -> Iterator[None]:
-    """MLX keeps its CPU kernels in the temp folder: give the tests one of their own."""
-    with tempfile.TemporaryDirectory(prefix="guide-tests-") as folder:
-        before, tempfile.tempdir = os.environ.get("TMPDIR"), None
-        os.environ["TMPDIR"] = folder
+    """MLX keeps its CPU kernels in the temp folder: give the tests one of their own, and a quick compiler to fill it."""
+    with tempfile.TemporaryDirectory(prefix="guide-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setenv("PATH", quick_compiler.with_quick_compiler())
+        patch.setattr(tempfile, "tempdir", None)
         yield
-        os.environ.pop("TMPDIR") if before is None else os.environ.__setitem__("TMPDIR", before)
-        tempfile.tempdir = None
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,17 @@ def no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's shell may have these set."""
     monkeypatch.delenv("COMPILE_GUIDE_SINK", raising=False)
     monkeypatch.delenv("COMPILE_GUIDE_REPLAY", raising=False)
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Let programs start with the signals of a shell's foreground: one in the background ignores interrupts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def make_run(ratio: float = 2.0, pairs: int = 12, base: float = 1e-3, **more: object) -> CheckedRun:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,11 @@ from test_recorder import GOOD, SRC, gallery
 
 from compile_guide.records.schema import load
 
+pytestmark = pytest.mark.usefixtures("interrupts")
 KILLS = 26
 """Those that hit, spread over the whole work, each at random in its part."""
-RECORDING_KILLS = 60
+LANES, RECORDING_KILLS = 3, 60
+"""How many recordings are killed beside each other: after a kill, half of the time is waited until nothing is left."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STAGES = 7
 """How often the disk is full: each time it holds another part of what the build writes."""
@@ -126,17 +129,10 @@ def used(disk: Path) -> int:
 # Recording
 
 
-def recording(folder: Path, *, program: tuple[str, str] = ("-m", "compile_guide")) -> subprocess.Popen[str]:
+def recording(folder: Path, *, program: tuple[str, str] = ("-m", "compile_guide"), **env: str) -> subprocess.Popen[str]:
     command = [sys.executable, *program, "record", "--no-claims", "--budget", "0.05", "--processes", "1"]
-    env = {**os.environ, "PYTHONPATH": SRC, "PATH": with_quick_compiler()}
-    return subprocess.Popen(command, cwd=folder, env=env, text=True, preexec_fn=_heed_interrupts,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-
-
-def _heed_interrupts() -> None:
-    """A shell that runs the tests in the background lets them, and all that they start, ignore an interrupt."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    env = {**os.environ, "PYTHONPATH": SRC, "PATH": with_quick_compiler(), **env}
+    return subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line(tmp_path: Path) -> None:
@@ -159,38 +155,74 @@ def test_a_recording_on_a_full_disk_keeps_the_old_record_and_says_so_in_one_line
 
 @pytest.mark.timeout(900)
 def test_a_recording_killed_anywhere_loses_no_record_and_leaves_no_process_and_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("kills of a recording", RECORDING_KILLS)
-    (tmp_path / "temp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))
-    gallery(tmp_path, one=GOOD.format(name="one"))
+    with ThreadPoolExecutor(LANES) as pool:
+        hits = pool.map(lambda lane: kill_recordings(tmp_path / f"lane-{lane}", lane), range(LANES))
+    assert sum(hits) == RECORDING_KILLS
+
+
+def kill_recordings(folder: Path, lane: int) -> int:
+    """Kill recordings in a folder, of all kills one in so many as there are lanes; return how many were hit."""
+    temp = folder / "temp"
+    temp.mkdir(parents=True)
+    gallery(folder, one=GOOD.format(name="one"))
     for _ in range(2):  # the first one builds kernels
         begun = time.perf_counter()
-        with recording(tmp_path) as first:
+        with recording(folder, TMPDIR=str(temp)) as first:
             assert first.wait() == 0, first.communicate()
     took = time.perf_counter() - begun
-    (path,) = (tmp_path / "docs" / "records").glob("*.json")
-    chance, hit, tries = random.Random(11), 0, 0
+    (path,) = (folder / "docs" / "records").glob("*.json")
+    chance, hit, tries = random.Random(11 + lane), lane, 0
     while hit < RECORDING_KILLS:
         tries += 1
-        assert tries < 3 * RECORDING_KILLS
+        assert tries < 3 * RECORDING_KILLS / LANES
         before, begun = path.read_bytes(), time.perf_counter()
         how = SIGNALS[hit % len(SIGNALS)]
-        with recording(tmp_path) as running:
+        with recording(folder, TMPDIR=str(temp)) as running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(took * (hit + chance.random()) / RECORDING_KILLS)
             running.send_signal(how)
             running.communicate(timeout=30)
         assert path.read_bytes() == before or running.returncode in (0, -signal.SIGKILL)
         assert [entry.name for entry in load(path).comparisons] == ["one"]
-        assert left_behind(tmp_path / "temp", tmp_path) == [], f"{how.name} after {time.perf_counter() - begun:.2f} s"
+        assert left_behind(temp, folder) == [], f"{how.name} after {time.perf_counter() - begun:.2f} s"
         if running.returncode == 0:  # too late: the machine has become quicker
             took = 0.95 * min(took, time.perf_counter() - begun)
-        hit += running.returncode != 0
-    with recording(tmp_path) as last:
+        hit += LANES * (running.returncode != 0)
+    with recording(folder, TMPDIR=str(temp)) as last:
         assert last.wait() == 0, last.communicate()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+    return (hit - lane) // LANES
+
+
+KILLED_AT = """
+import os, signal, sys
+from compile_guide import __main__
+def kill(name, arguments):
+    if name == {event!r} and str(arguments[0]).endswith(".json.partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("event", ["open", "os.rename"])
+def test_a_recording_killed_while_its_record_is_written_leaves_the_old_one_and_the_next_one_clears_up(
+    event: str, tmp_path: Path
+) -> None:
+    gallery(tmp_path, one=GOOD.format(name="one"))
+    with recording(tmp_path) as first:
+        assert first.wait() == 0, first.communicate()
+    (path,) = (tmp_path / "docs" / "records").glob("*.json")
+    before = path.read_bytes()
+    with recording(tmp_path, program=("-c", KILLED_AT.format(event=event))) as killed:
+        killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL and path.read_bytes() == before
+    with recording(tmp_path) as last:
+        assert last.wait() == 0, last.communicate()
+    assert [file.name for file in path.parent.iterdir()] == [path.name] and path.read_bytes() != before
 
 
 INTERRUPTED = """

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from guide import ROOT
 
 from compile_guide.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("interrupts")
 USES_MLX = """
 import mlx.core as mx
 import mlx.nn as nn
@@ -37,17 +37,6 @@ print(sys.stdout.errors, sys.stderr.errors, os.environ.get("PYTHONUTF8"), os.env
 class Thing: pass
 print(type(pickle.loads(pickle.dumps(Thing()))) is Thing)
 """
-
-
-@pytest.fixture(autouse=True)
-def interrupts() -> Iterator[None]:
-    """Let programs start with the signals of a shell's foreground: one in the background ignores interrupts."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def run(*argv: str, folder: Path, watch: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
