@@ -1,8 +1,8 @@
 """Let all estimators estimate, on the quiet machine and beside a busy neighbor, and save the estimates.
 
 What the file holds already isn't measured again: with --minutes it runs a piece, and the same command continues it. Other
-commands take the place of the options: `merge` puts files together that were measured side by side; `builds`, `record` and
-`scale` measure how long builds and recordings take. See benchmarks/README.md.
+commands take the place of the options: `merge` puts files together that were measured side by side; `builds`, `record`,
+`scale` and `since` measure how long builds and recordings take. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ COSTS = {
     "builds": Measurement(builds.beside_plain_tools, 5, ("mlx", *SITE)),
     "record": Measurement(recording.where_it_goes, 1, ("mlx",)),
     "scale": Measurement(scale.growth, 3, SITE),
+    "since": Measurement(builds.beside_plain_tools, 5, ("mlx", *SITE)),
 }
+BESIDE = {"builds": builds.beside_checkout, "since": builds.since}
+"""What compares with another checkout."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,7 +109,7 @@ def _cost(name: str, argv: list[str]) -> int:
     it = COSTS[name]
     options = _cost_parser(name, it.repeats).parse_args(argv)
     other: Path | None = getattr(options, "against", None)
-    measure = functools.partial(builds.beside_checkout, other) if other else it.measure
+    measure = functools.partial(BESIDE[name], other) if other else it.measure
     with tempfile.TemporaryDirectory(prefix=f"guide-{name}-") as temp:
         values = measure(Path(temp), options.repeats)
     # Only now: copying memory to measure its bandwidth makes this process larger than a small build.
@@ -114,8 +117,9 @@ def _cost(name: str, argv: list[str]) -> int:
     versions = {package: version(package) for package in it.packages}
     part = costs.Part(now(), machine, versions, {kind: tuple(map(rounded, many)) for kind, many in values.items()})
     if other:
+        part = msgspec.structs.replace(part, packages={builds.CHECKOUTS[1]: builds.commit(other), **versions})
         print("\n".join(costs.side_by_side(part, *builds.CHECKOUTS)))
-    file = options.out or (None if other else FOLDER / "costs" / f"{id_}.json")
+    file = options.out or (None if name == "builds" and other else FOLDER / "costs" / f"{id_}.json")
     if file:
         costs.put(file, name, part)
         print(file)
@@ -126,9 +130,9 @@ def _cost_parser(name: str, repeats: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(f"python -m benchmarks {name}")
     parser.add_argument("--repeats", type=at_least_one, default=repeats, help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: docs/bench/costs/ID.json, ID the machine's")
-    if name == "builds":
-        about = "compare with the builds of another checkout of this project; saved only with --out"
-        parser.add_argument("--against", type=Path, metavar="DIR", help=about)
+    if name in BESIDE:
+        about = f"another checkout of this project{'; saved only with --out' if name == 'builds' else ''}"
+        parser.add_argument("--against", type=Path, metavar="DIR", required=name == "since", help=about)
     return parser
 
 

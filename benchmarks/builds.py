@@ -7,8 +7,10 @@ extensions only what the settings import is loaded. So it does less than any rea
 
 :func:`beside_checkout` compares with another checkout of this project.
 
+:func:`since` does so as their users build, right after a recording: from nothing, after an edit of a page, and of an example.
+
 Every side is a copy of a checkout's files as they are, committed or not. MLX's kernels and the modules' bytecode are there
-already, as in anybody's second build.
+already, as in anybody's second build; for :func:`since`, what a recording leaves is there, which may be no kernels.
 """
 
 from __future__ import annotations
@@ -35,10 +37,13 @@ RECORD = "cpu-intel-xeon-processor-mlx-0-32-4"
 OURS, GALLERY, SPHINX = "ours", "gallery", "bare"
 NAMES = {OURS: "this guide", GALLERY: "plain sphinx-gallery", SPHINX: "plain Sphinx"}
 CLEAN, UNCHANGED, EDITED, PAGE = "clean build, ", "build without a change, ", "build after an edit, ", "page "
+EXAMPLE, MEMORY = "build after an edit of an example, ", "memory"
 CHECKOUTS = ("this checkout", "the other")
 REPEATS_OF_SHORT = 5
 """Short builds for each clean one: they are so short that whatever else the machine does weighs more."""
-EDITED_PAGE = Path("docs", "measuring.md")
+EDITED_PAGE, EDITED_EXAMPLE = Path("docs", "measuring.md"), Path("gallery", "training", "training_graph.py")
+KERNELS, DOCTREES, TEMP = Path("build", "kernels"), Path("build", "doctrees"), Path("tmp")
+"""Below a copy: where a recording keeps kernels for builds, and what a build from nothing finds missing besides the pages."""
 MACHINES = 40
 SPHINX_BUILD = (sys.executable, "-m", "sphinx", "-c", ".", "-n", "docs", "build/html", "-d", "build/doctrees")
 GENERATED = (Path("build", "html"), Path("docs", "gallery"))
@@ -143,7 +148,7 @@ class Copy:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkout / name, target)
-        temp = folder / "tmp"
+        temp = folder / TEMP
         temp.mkdir()
         path = os.pathsep.join(str(folder / part) for part in ("src", "docs", "."))
         self.env = {"TMPDIR": str(temp), "PYTHONPATH": path, "MPLBACKEND": "agg", **BYTECODE}
@@ -163,6 +168,31 @@ class Copy:
         for left in GENERATED:
             shutil.rmtree(self.folder / left, ignore_errors=True)
         return self.build("-E")
+
+    def render(self) -> Cost:
+        """Build with the options of this checkout's noxfile."""
+        noxfile = self.folder / "noxfile.py"
+        parallel = noxfile.exists() and '"-j", "auto"' in noxfile.read_text(encoding="utf-8")
+        return self.build(*(("-j", "auto") if parallel else ()))
+
+    def render_from_nothing(self) -> Cost:
+        """Build as after a recording in a new checkout: of what an earlier build left, only the kernels for builds stay."""
+        for left in (*GENERATED, DOCTREES, TEMP):
+            shutil.rmtree(self.folder / left, ignore_errors=True)
+        (self.folder / TEMP).mkdir()
+        return self.render()
+
+    def render_edited(self) -> Cost:
+        """Build after a sentence of one page has changed."""
+        with (self.folder / EDITED_PAGE).open("a", encoding="utf-8") as page:
+            page.write("\nEdited again.\n")
+        return self.render()
+
+    def render_edited_example(self) -> Cost:
+        """Build after a line was added to one example."""
+        with (self.folder / EDITED_EXAMPLE).open("a", encoding="utf-8") as example:
+            example.write("print()\n")
+        return self.render()
 
     def build_edited(self) -> Cost:
         """Build after a sentence of one page has changed."""
@@ -194,7 +224,29 @@ def interleaved(kinds: Mapping[str, Callable[[], Cost]], repeats: int, seed: int
             cost = kinds[name]()
             values.setdefault(f"{name}, wall", []).append(cost.wall_s)
             values.setdefault(f"{name}, processor", []).append(cost.cpu_s)
+            values.setdefault(f"{name}, {MEMORY}", []).append(cost.peak)
     return {name: tuple(values[name]) for name in sorted(values)}
+
+
+def since(other: Path, folder: Path, repeats: int) -> Values:
+    """Render this checkout and another one in turn, as after a recording; the builds are copies below ``folder``.
+
+    Raises:
+        BenchError: ``other`` isn't a checkout, or a build failed.
+    """
+    copies = {name: Copy(root, folder / name) for name, root in zip(CHECKOUTS, (ROOT, other), strict=True)}
+    for copy in copies.values():
+        (copy.folder / KERNELS).mkdir(mode=0o700, parents=True)
+    _first_builds(*copies.values())
+    values = interleaved({f"{CLEAN}{name}": copy.render_from_nothing for name, copy in copies.items()}, repeats)
+    values |= interleaved({f"{EDITED}{name}": copy.render_edited for name, copy in copies.items()}, repeats)
+    return values | interleaved({f"{EXAMPLE}{n}": copy.render_edited_example for n, copy in copies.items()}, repeats)
+
+
+def commit(checkout: Path) -> str:
+    """Return the commit of a checkout, shortened; "unknown" where git can't say."""
+    argv = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def beside_plain_tools(folder: Path, repeats: int) -> Values:

@@ -10,7 +10,7 @@ import msgspec
 from benchmarks import BenchError
 from compile_guide._files import write_atomically
 
-PARTS = ("builds", "record", "scale")
+PARTS = ("builds", "record", "scale", "since")
 SCHEMA = 1
 
 

@@ -15,7 +15,20 @@ from sphinx.util.docutils import SphinxDirective
 
 from _ext.listings import list_files
 from benchmarks import BenchError
-from benchmarks.builds import CLEAN, GALLERY, MACHINES, NAMES, OURS, PAGE, SPHINX, UNCHANGED
+from benchmarks.builds import (
+    CHECKOUTS,
+    CLEAN,
+    EDITED,
+    EXAMPLE,
+    GALLERY,
+    MACHINES,
+    MEMORY,
+    NAMES,
+    OURS,
+    PAGE,
+    SPHINX,
+    UNCHANGED,
+)
 from benchmarks.costs import PARTS, Costs, Part, load
 from benchmarks.scale import RECORDS, SCRIPTS, exponent, kind
 from benchmarks.watched_worker import KERNELS, MEASURING, WALL
@@ -24,6 +37,8 @@ from compile_guide.sphinxext.nodes import Cell, paragraph, table
 
 FOLDER = "bench/costs"
 GOALS = "goals"
+MOST_SINCE = {CLEAN: 0.35, EDITED: 1.0, EXAMPLE: 0.5}
+MOST_MEMORY_SINCE = 1.1
 MOST_CLEAN, MOST_UNCHANGED, LEAST_MEASURED, MOST_POWER, MOST_PAGE_BYTES = 1.10, 1.2, 0.9, 1.05, 250e3
 Row = tuple[str, str, str, bool]
 """What it is about, what was wanted, what was measured, and whether that is enough."""
@@ -93,6 +108,17 @@ def builds_tables(part: Part) -> list[nodes.Node]:
     ]
 
 
+def since_tables(part: Part) -> list[nodes.Node]:
+    """Return the table that sets renders beside those of an older checkout."""
+    rows: list[list[Cell]] = []
+    for build in dict.fromkeys(name.partition(", ")[0] for name in part.values):
+        walls, peaks = ([f"{build}, {side}, {what}" for side in CHECKOUTS] for what in ("wall", MEMORY))
+        times = [_with_quartiles(part, wall, format_time) for wall in walls]
+        rows.append([build, *times, *(_ratio_words(*part.ratio(*pair)) for pair in (walls, peaks))])
+    header = ["Build", *(f"{side.capitalize()}" for side in CHECKOUTS), "This / other, clock", "This / other, memory"]
+    return [table(header, rows, numbers=header[1:], caption="Renders after a recording, of two checkouts in turn")]
+
+
 def record_tables(part: Part) -> list[nodes.Node]:
     """Return the table of where the time of recording goes."""
     whole = part.median(WALL)
@@ -145,6 +171,7 @@ TABLES: dict[str, Callable[[Part], list[nodes.Node]]] = {
     "builds": builds_tables,
     "record": record_tables,
     "scale": scale_tables,
+    "since": since_tables,
 }
 
 
@@ -192,10 +219,20 @@ def _scale_goals(part: Part) -> Iterator[Row]:
         yield words, wanted, f"{min(powers):.3f} – {max(powers):.3f}", max(powers) <= MOST_POWER
 
 
+def _since_goals(part: Part) -> Iterator[Row]:
+    for case, most in MOST_SINCE.items():
+        for what, limit in (("wall", most), (MEMORY, MOST_MEMORY_SINCE)):
+            ratio, low, high = part.ratio(*(f"{case}{side}, {what}" for side in CHECKOUTS))
+            about = f"{case.rstrip(', ')}, after a recording, {'clock' if what == 'wall' else what}"
+            wanted = f"at most {limit:.2f} times that of commit {part.packages[CHECKOUTS[1]]}"
+            yield about, wanted, f"{ratio:.2f} (half of the repeats: {low:.2f} – {high:.2f})", ratio <= limit
+
+
 GOALS_OF: dict[str, Callable[[Part], Iterator[Row]]] = {
     "builds": _builds_goals,
     "record": _record_goals,
     "scale": _scale_goals,
+    "since": _since_goals,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from site_builds import build, put_records, write
 
 from _ext import cost_tables
@@ -60,6 +61,7 @@ def test_the_page_shows_each_part_that_was_measured_and_its_goals(tmp_path: Path
     put(file, "builds", part({**times, "page index.html, 40 machines": (25_000.0,)}))
     put(file, "record", part({MEASURING: (8.0,), KERNELS: (1.0,), OWN_CODE: (1.0,), WALL: (10.0,)}))
     put(file, "scale", part(grown()))
+    put(file, "since", replace(part(since_of(0.3, 1.0)), packages={builds.CHECKOUTS[1]: "abc1234"}))
     site = build(tmp_path, settings=EXTENSION)
     assert site.warnings == []
     page = site.text().replace("\u00a0", " ")
@@ -68,9 +70,24 @@ def test_the_page_shows_each_part_that_was_measured_and_its_goals(tmp_path: Path
     assert "index.html, 40 machines 25.0 kB" in page
     assert "together, measuring and the compiler 90.0 %" in page
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in page
+    assert "clean build 300 ms (300 ms – 300 ms) 1.00 s (1.00 s – 1.00 s) 0.30 (0.30 – 0.30) 1.00 (1.00 – 1.00)" in page
+    wanted = "at most 0.35 times that of commit abc1234 0.30 (half of the repeats: 0.30 – 0.30) ✓ met"
+    assert f"clean build, after a recording, clock {wanted}" in page
     assert "Not measured yet." not in page
     assert "What we wanted of building and recording, and what was measured; Test Chip, 2 cores" in page
     assert "recording at least 90 % of the time in measuring and the compiler that MLX calls 90.0 % ✓ met" in page
+
+
+def since_of(wall: float, memory: float) -> dict[str, tuple[float, ...]]:
+    """Values of ``since``: this many times the other checkout's."""
+    kinds = {"wall": wall, builds.MEMORY: memory}
+    this, other = builds.CHECKOUTS
+    return {
+        f"{case}{side}, {what}": (ratio if side == this else 1.0,)
+        for case in (builds.CLEAN, builds.EDITED, builds.EXAMPLE)
+        for side in (this, other)
+        for what, ratio in kinds.items()
+    }
 
 
 def goals_of(name: str, values: dict[str, float]) -> list[tuple[str, str, bool]]:
@@ -102,6 +119,20 @@ def test_each_goal_of_builds_is_met_up_to_its_limit(values: dict[str, float], ou
     goals = goals_of("builds", values)
     assert [enough for *_, enough in goals] == outcomes
     assert goals[0][:2] == ("clean build", "{0:.2f} (half of the repeats: {0:.2f} – {0:.2f})".format(*values.values()))
+
+
+@pytest.mark.parametrize(
+    ("wall", "memory", "outcomes"),
+    [
+        (0.35, 1.1, [True, True, True, True, True, True]),
+        (0.5, 1.1, [False, True, True, True, True, True]),
+        (1.0, 1.2, [False, False, True, False, False, False]),
+        (1.1, 1.0, [False, True, False, True, False, True]),
+    ],
+)
+def test_renders_are_held_against_those_of_an_older_commit(wall: float, memory: float, outcomes: list[bool]) -> None:
+    found = replace(part(since_of(wall, memory)), packages={builds.CHECKOUTS[1]: "abc1234"})
+    assert [enough for *_, enough in cost_tables.goals(Costs(parts={"since": found}))] == outcomes
 
 
 @pytest.mark.parametrize(("rest", "met"), [(1.0, True), (1.1, False)])

@@ -147,6 +147,15 @@ class Quick(Copy):
     def build_edited(self) -> Cost:
         return Cost(2.0, 2.0)
 
+    def render_from_nothing(self) -> Cost:
+        return Cost(4.0, 4.0)
+
+    def render_edited(self) -> Cost:
+        return Cost(2.0, 2.0)
+
+    def render_edited_example(self) -> Cost:
+        return Cost(3.0, 3.0)
+
 
 def walls(values: builds.Values) -> builds.Values:
     """The seconds of the clock, by build."""
@@ -181,6 +190,50 @@ def test_builds_beside_another_checkout_are_printed_and_saved_only_where_one_say
     assert not (tmp_path / "bench").exists()
     assert command.main([*argv, "--out", str(tmp_path / "one.json")]) == 0
     assert len(walls(load(tmp_path / "one.json").parts["builds"].values)) == 6
+
+
+def test_renders_beside_an_older_commit_are_saved_with_that_commit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builds, "Copy", Quick)
+    monkeypatch.setattr(command, "FOLDER", tmp_path / "bench")
+    assert command.main(["since", "--against", str(builds.ROOT), "--repeats", "2"]) == 0
+    edited, example, clean, file = capsys.readouterr().out.splitlines()
+    assert clean.startswith("clean build: this checkout 4.00 s, the other 4.00 s, 1.00 times")
+    assert edited.startswith("build after an edit: this checkout 2.00 s")
+    assert example.startswith("build after an edit of an example: this checkout 3.00 s")
+    part = load(Path(file)).parts["since"]
+    assert part.packages["the other"] == builds.commit(builds.ROOT) != "unknown"
+    assert len(walls(part.values)) == 6
+
+
+def test_a_render_from_nothing_keeps_the_kernels_for_builds_alone(tmp_path: Path) -> None:
+    copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
+    kept = builds.KERNELS / "kernel.so"
+    gone = [builds.DOCTREES / "kernels" / "kernel.so", builds.TEMP / "mlx" / "kernel.so"]
+    write(copy.folder, {str(path): "" for path in (kept, *gone)})
+    copy.render_from_nothing()
+    assert (copy.folder / kept).exists()
+    assert not any((copy.folder / path).exists() for path in gone)
+
+
+def test_a_render_takes_as_many_processors_as_the_noxfile_of_its_checkout_says(tmp_path: Path) -> None:
+    copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
+    said = []
+    copy.build = lambda *options: said.append(options) or Cost(1.0, 1.0)  # type: ignore[method-assign,func-returns-value]
+    copy.render()
+    write(copy.folder, {"noxfile.py": 'sphinx = ("-m", "sphinx", "-j", "auto")'})
+    copy.render()
+    assert said == [(), ("-j", "auto")]
+
+
+def test_a_render_after_an_edit_changes_the_page_or_the_example(tmp_path: Path) -> None:
+    copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
+    write(copy.folder, {str(builds.EDITED_EXAMPLE): "print(1)\n"})
+    copy.render_edited()
+    assert (copy.folder / builds.EDITED_PAGE).read_text("utf-8").endswith("\nEdited again.\n")
+    copy.render_edited_example()
+    assert (copy.folder / builds.EDITED_EXAMPLE).read_text("utf-8") == "print(1)\nprint()\n"
 
 
 def test_a_folder_that_is_no_checkout_is_refused_in_one_line(
