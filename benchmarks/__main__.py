@@ -35,19 +35,19 @@ SITE = ("sphinx", "sphinx-gallery", "myst-parser", "furo")
 class Measurement:
     """How one part of the costs is measured, how often by default, and the packages whose versions matter."""
 
-    measure: Callable[[Path, int], builds.Values]
+    measure: Callable[[Path, int], builds.Values] | None
     repeats: int
     packages: tuple[str, ...]
+    beside: Callable[[Path, Path, int], builds.Values] | None = None
+    """How it is measured beside another checkout, the first argument."""
 
 
 COSTS = {
-    "builds": Measurement(builds.beside_plain_tools, 5, ("mlx", *SITE)),
+    "builds": Measurement(builds.beside_plain_tools, 5, ("mlx", *SITE), builds.beside_checkout),
     "record": Measurement(recording.where_it_goes, 1, ("mlx",)),
     "scale": Measurement(scale.growth, 3, SITE),
-    "since": Measurement(builds.beside_plain_tools, 5, ("mlx", *SITE)),
+    "since": Measurement(None, 5, ("mlx", *SITE), builds.since),
 }
-BESIDE = {"builds": builds.beside_checkout, "since": builds.since}
-"""What compares with another checkout."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,9 +107,10 @@ def _merge(argv: list[str]) -> int:
 
 def _cost(name: str, argv: list[str]) -> int:
     it = COSTS[name]
-    options = _cost_parser(name, it.repeats).parse_args(argv)
+    options = _cost_parser(name, it).parse_args(argv)
     other: Path | None = getattr(options, "against", None)
-    measure = functools.partial(BESIDE[name], other) if other else it.measure
+    measure = functools.partial(it.beside, other) if it.beside and other else it.measure
+    assert measure is not None  # where nothing else is measured, the parser asks for the other checkout
     with tempfile.TemporaryDirectory(prefix=f"guide-{name}-") as temp:
         values = measure(Path(temp), options.repeats)
     # Only now: copying memory to measure its bandwidth makes this process larger than a small build.
@@ -119,20 +120,20 @@ def _cost(name: str, argv: list[str]) -> int:
     if other:
         part = msgspec.structs.replace(part, packages={builds.CHECKOUTS[1]: builds.commit(other), **versions})
         print("\n".join(costs.side_by_side(part, *builds.CHECKOUTS)))
-    file = options.out or (None if name == "builds" and other else FOLDER / "costs" / f"{id_}.json")
+    file = options.out or (None if it.measure and other else FOLDER / "costs" / f"{id_}.json")
     if file:
         costs.put(file, name, part)
         print(file)
     return 0
 
 
-def _cost_parser(name: str, repeats: int) -> argparse.ArgumentParser:
+def _cost_parser(name: str, it: Measurement) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(f"python -m benchmarks {name}")
-    parser.add_argument("--repeats", type=at_least_one, default=repeats, help="default: %(default)s")
+    parser.add_argument("--repeats", type=at_least_one, default=it.repeats, help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: docs/bench/costs/ID.json, ID the machine's")
-    if name in BESIDE:
-        about = f"another checkout of this project{'; saved only with --out' if name == 'builds' else ''}"
-        parser.add_argument("--against", type=Path, metavar="DIR", required=name == "since", help=about)
+    if it.beside:
+        about = f"another checkout of this project{'; saved only with --out' if it.measure else ''}"
+        parser.add_argument("--against", type=Path, metavar="DIR", required=it.measure is None, help=about)
     return parser
 
 

@@ -159,7 +159,10 @@ class Copy:
             (folder / "conf.py").write_text(PLAIN_CONF.format(gallery=way == GALLERY), encoding="utf-8")
 
     def build(self, *options: str) -> Cost:
-        """Build as it is."""
+        """Build as it is, on as many processors as the noxfile of this checkout has Sphinx use."""
+        noxfile = self.folder / "noxfile.py"
+        if noxfile.exists() and '"-j", "auto"' in noxfile.read_text(encoding="utf-8"):
+            options = ("-j", "auto", *options)
         ours = ("-W", "--keep-going", "-D", f"compile_guide_record={RECORD}") if self.way == OURS else ()
         return timed([*SPHINX_BUILD, *options, *ours], self.folder, self.env)
 
@@ -169,30 +172,18 @@ class Copy:
             shutil.rmtree(self.folder / left, ignore_errors=True)
         return self.build("-E")
 
-    def render(self) -> Cost:
-        """Build with the options of this checkout's noxfile."""
-        noxfile = self.folder / "noxfile.py"
-        parallel = noxfile.exists() and '"-j", "auto"' in noxfile.read_text(encoding="utf-8")
-        return self.build(*(("-j", "auto") if parallel else ()))
-
-    def render_from_nothing(self) -> Cost:
+    def build_from_nothing(self) -> Cost:
         """Build as after a recording in a new checkout: of what an earlier build left, only the kernels for builds stay."""
         for left in (*GENERATED, DOCTREES, TEMP):
             shutil.rmtree(self.folder / left, ignore_errors=True)
         (self.folder / TEMP).mkdir()
-        return self.render()
+        return self.build()
 
-    def render_edited(self) -> Cost:
-        """Build after a sentence of one page has changed."""
-        with (self.folder / EDITED_PAGE).open("a", encoding="utf-8") as page:
-            page.write("\nEdited again.\n")
-        return self.render()
-
-    def render_edited_example(self) -> Cost:
+    def build_edited_example(self) -> Cost:
         """Build after a line was added to one example."""
         with (self.folder / EDITED_EXAMPLE).open("a", encoding="utf-8") as example:
             example.write("print()\n")
-        return self.render()
+        return self.build()
 
     def build_edited(self) -> Cost:
         """Build after a sentence of one page has changed."""
@@ -238,9 +229,9 @@ def since(other: Path, folder: Path, repeats: int) -> Values:
     for copy in copies.values():
         (copy.folder / KERNELS).mkdir(mode=0o700, parents=True)
     _first_builds(*copies.values())
-    values = interleaved({f"{CLEAN}{name}": copy.render_from_nothing for name, copy in copies.items()}, repeats)
-    values |= interleaved({f"{EDITED}{name}": copy.render_edited for name, copy in copies.items()}, repeats)
-    return values | interleaved({f"{EXAMPLE}{n}": copy.render_edited_example for n, copy in copies.items()}, repeats)
+    values = interleaved({f"{CLEAN}{name}": copy.build_from_nothing for name, copy in copies.items()}, repeats)
+    values |= interleaved({f"{EDITED}{name}": copy.build_edited for name, copy in copies.items()}, repeats)
+    return values | interleaved({f"{EXAMPLE}{n}": copy.build_edited_example for n, copy in copies.items()}, repeats)
 
 
 def commit(checkout: Path) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import shutil
-import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,16 +26,16 @@ class TwoAtATime(World):
         """Return whether a script is to run, or runs already."""
         return Path(job[2], job[0]) in AHEAD or super().runs(*job)
 
-    def answer(self, place: Path, job: Any) -> Any:
+    def answer(self, job: Any) -> Any:
         """Start the next script, then return the answer of this one."""
         watchdog._load_matplotlib(job[3])  # once, before this process is copied
         reader = AHEAD.pop(Path(job[2], job[0]), None)
         self._start_next(job)
         if reader is None:
-            return super().answer(place, job)
+            return super().answer(job)
         with reader, contextlib.suppress(EOFError):
             return reader.recv()
-        return super().answer(place, job)  # something has killed the process in between
+        return super().answer(job)  # something has killed the process in between
 
     def _start_next(self, job: Any) -> None:
         later = sorted(file.name for file in Path(job[2]).glob("[!_]*.py") if file.name > job[0])
@@ -51,9 +49,5 @@ class TwoAtATime(World):
 
     def _run_ahead(self, job: Any, writer: Connection, parent: int) -> None:
         watchdog._end_with(parent)
-        place = Path(tempfile.mkdtemp(dir=self.folder))
-        (place / "tmp").mkdir()
-        (place / "tmp" / "mlx").symlink_to(self.kernels)
         with contextlib.suppress(KeyboardInterrupt):  # Sphinx says so
-            writer.send(super().answer(place, job))
-        shutil.rmtree(place, ignore_errors=True)
+            writer.send(super().answer(job))

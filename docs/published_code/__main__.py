@@ -76,7 +76,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--backend", choices=("metal", "cuda", "cpu"), help="refuse to measure another than this one")
     made.add_argument("--budget", type=float, default=BUDGET_S, metavar="S", help="seconds for a comparison")
     made.add_argument("--processes", type=int, default=Plan.processes, metavar="N", help="six give an interval")
-    made.add_argument("--only", action="append", metavar="NAME", help="measure this comparison alone; may be repeated")
+    made.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="measure this comparison alone, without reports; may be repeated",
+    )
     made.add_argument("--no-reports", action="store_true", help="leave out what compile-guide watch reports")
     return made
 
@@ -98,8 +103,8 @@ def measure(options: argparse.Namespace) -> int:
     with private_folder() as temp:
         machine = machine_facts(temp, options.backend)
         path = options.out or RESULTS / f"{machine.id}.json"
-        before = load(path) if options.only and path.exists() else None
-        if before:
+        before = load(path) if path.exists() else None  # a file that is something else isn't overwritten
+        if before and options.only:
             add(before, gather(plan, machine, [], (), ()))  # what can't be added to is told before anything is measured
         folder = temp / "seen"
         folder.mkdir()
@@ -108,9 +113,10 @@ def measure(options: argparse.Namespace) -> int:
         failed = [f"{result.name}: {result.failure}" for result in found if result.failure]
         files = sorted(folder.glob("*.json"))
         seen = tuple(decode_seen(file.read_bytes()) for file in files)
-        made, wrong = ([], []) if options.no_reports else reports.make(temp, temp / KERNELS / "tmp", _say)
+        without = options.no_reports or options.only
+        made, wrong = ([], []) if without else reports.make(temp, temp / KERNELS / "tmp", _say)
         results = gather(plan, machine, found, seen, tuple(made))
-    save(add(before, results) if before else results, path)
+    save(add(before, results) if before and options.only else results, path)
     for line in (*failed, *wrong):
         print(f"published_code: {line}", file=sys.stderr)
     print(path)

@@ -76,9 +76,9 @@ class Settings:
     slow: dict[str, float] = field(default_factory=dict)
     """Comparisons that an earlier process found too slow, with the seconds of one call: they aren't tried again."""
     long: tuple[str, ...] = ()
-    """Comparisons of calls over :data:`LONG_S` in an earlier process: a block is one call, as is known without a warm one."""
+    """Comparisons whose calls all took more than :data:`LONG_S` in earlier processes: no warm call is made to choose blocks."""
     comparisons: int = 0
-    """How many an earlier process made, and noted what isn't compiled: after as many :class:`Done` ends the script. 0: none."""
+    """How many an earlier process made: after as many :class:`Done` ends the script, and their notes are known. 0: none did."""
     longest_call_s: float | None = None
     """Seconds of the longest call that is compared; None: three pairs of such calls must fit :attr:`cap_s`."""
 

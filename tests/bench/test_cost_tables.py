@@ -61,7 +61,7 @@ def test_the_page_shows_each_part_that_was_measured_and_its_goals(tmp_path: Path
     put(file, "builds", part({**times, "page index.html, 40 machines": (25_000.0,)}))
     put(file, "record", part({MEASURING: (8.0,), KERNELS: (1.0,), OWN_CODE: (1.0,), WALL: (10.0,)}))
     put(file, "scale", part(grown()))
-    put(file, "since", replace(part(since_of(0.3, 1.0)), packages={builds.CHECKOUTS[1]: "abc1234"}))
+    put(file, "since", replace(part(since_of(0.3, 1.0)), packages={builds.CHECKOUTS[1]: cost_tables.SINCE}))
     site = build(tmp_path, settings=EXTENSION)
     assert site.warnings == []
     page = site.text().replace("\u00a0", " ")
@@ -71,7 +71,7 @@ def test_the_page_shows_each_part_that_was_measured_and_its_goals(tmp_path: Path
     assert "together, measuring and the compiler 90.0 %" in page
     assert "exponent, 200 to 800 scripts 1.00 1.00 1.00" in page
     assert "clean build 300 ms (300 ms – 300 ms) 1.00 s (1.00 s – 1.00 s) 0.30 (0.30 – 0.30) 1.00 (1.00 – 1.00)" in page
-    wanted = "at most 0.35 times that of commit abc1234 0.30 (half of the repeats: 0.30 – 0.30) ✓ met"
+    wanted = "at most 0.35 times that of commit 2882c8b 0.30 (half of the repeats: 0.30 – 0.30) ✓ met"
     assert f"clean build, after a recording, clock {wanted}" in page
     assert "Not measured yet." not in page
     assert "What we wanted of building and recording, and what was measured; Test Chip, 2 cores" in page
@@ -131,8 +131,10 @@ def test_each_goal_of_builds_is_met_up_to_its_limit(values: dict[str, float], ou
     ],
 )
 def test_renders_are_held_against_those_of_an_older_commit(wall: float, memory: float, outcomes: list[bool]) -> None:
-    found = replace(part(since_of(wall, memory)), packages={builds.CHECKOUTS[1]: "abc1234"})
+    found = replace(part(since_of(wall, memory)), packages={builds.CHECKOUTS[1]: cost_tables.SINCE})
     assert [enough for *_, enough in cost_tables.goals(Costs(parts={"since": found}))] == outcomes
+    other = replace(found, packages={builds.CHECKOUTS[1]: "abc1234"})
+    assert cost_tables.goals(Costs(parts={"since": other})) == []  # they are about that commit
 
 
 @pytest.mark.parametrize(("rest", "met"), [(1.0, True), (1.1, False)])

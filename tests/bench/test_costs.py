@@ -147,13 +147,10 @@ class Quick(Copy):
     def build_edited(self) -> Cost:
         return Cost(2.0, 2.0)
 
-    def render_from_nothing(self) -> Cost:
+    def build_from_nothing(self) -> Cost:
         return Cost(4.0, 4.0)
 
-    def render_edited(self) -> Cost:
-        return Cost(2.0, 2.0)
-
-    def render_edited_example(self) -> Cost:
+    def build_edited_example(self) -> Cost:
         return Cost(3.0, 3.0)
 
 
@@ -207,32 +204,32 @@ def test_renders_beside_an_older_commit_are_saved_with_that_commit(
     assert len(walls(part.values)) == 6
 
 
-def test_a_render_from_nothing_keeps_the_kernels_for_builds_alone(tmp_path: Path) -> None:
+def test_a_build_from_nothing_keeps_the_kernels_for_builds_alone(tmp_path: Path) -> None:
     copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
     kept = builds.KERNELS / "kernel.so"
     gone = [builds.DOCTREES / "kernels" / "kernel.so", builds.TEMP / "mlx" / "kernel.so"]
     write(copy.folder, {str(path): "" for path in (kept, *gone)})
-    copy.render_from_nothing()
+    copy.build_from_nothing()
     assert (copy.folder / kept).exists()
     assert not any((copy.folder / path).exists() for path in gone)
 
 
-def test_a_render_takes_as_many_processors_as_the_noxfile_of_its_checkout_says(tmp_path: Path) -> None:
+def test_a_build_uses_as_many_processors_as_the_noxfile_of_its_checkout_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[str]] = []
+    monkeypatch.setattr(builds, "timed", lambda argv, *_: said.append(argv) or Cost(1.0, 1.0))
     copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
-    said = []
-    copy.build = lambda *options: said.append(options) or Cost(1.0, 1.0)  # type: ignore[method-assign,func-returns-value]
-    copy.render()
+    copy.build()
     write(copy.folder, {"noxfile.py": 'sphinx = ("-m", "sphinx", "-j", "auto")'})
-    copy.render()
-    assert said == [(), ("-j", "auto")]
+    copy.build("-E")
+    assert [argv[len(builds.SPHINX_BUILD) :] for argv in said] == [[], ["-j", "auto", "-E"]]
 
 
-def test_a_render_after_an_edit_changes_the_page_or_the_example(tmp_path: Path) -> None:
+def test_a_build_after_an_edit_of_an_example_finds_one_more_line_in_it(tmp_path: Path) -> None:
     copy = Copy(checkout(tmp_path / "checkout"), tmp_path / "copy", builds.SPHINX)
     write(copy.folder, {str(builds.EDITED_EXAMPLE): "print(1)\n"})
-    copy.render_edited()
-    assert (copy.folder / builds.EDITED_PAGE).read_text("utf-8").endswith("\nEdited again.\n")
-    copy.render_edited_example()
+    copy.build_edited_example()
     assert (copy.folder / builds.EDITED_EXAMPLE).read_text("utf-8") == "print(1)\nprint()\n"
 
 

@@ -242,6 +242,17 @@ def test_only_the_scripts_that_have_what_is_named_are_started(only: list[str] | 
     assert [script.stem for script in scripts_of(only)] == scripts
 
 
+@pytest.mark.parametrize("options", [[], ["--only", "lm-swiglu"]])
+def test_a_file_that_is_something_else_is_not_overwritten(options: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "notes.json"
+    file.write_text("my notes")
+    argv = [sys.executable, "-m", "published_code", "--out", str(file), *options]
+    ended = subprocess.run(argv, cwd=ROOT / "docs", capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "published_code: notes.json: Expecting value: line 1 column 1 (char 0)\n"
+    assert file.read_text() == "my notes"
+
+
 # Files -----------------------------------------------------------------------------------------------------
 
 

@@ -97,11 +97,7 @@ class World:
             return _page_maker()(*job)
         if ours and (fault := fault_of_examples()):
             raise SystemExit(f"compile_guide: {fault}")
-        place = Path(tempfile.mkdtemp(dir=self.folder))
-        (place / "tmp").mkdir()
-        (place / "tmp" / "mlx").symlink_to(self.kernels)
-        answer = self.answer(place, job)
-        shutil.rmtree(place, ignore_errors=True)
+        answer = self.answer(job)
         if isinstance(answer, str):
             return _failed(answer, *job)
         if isinstance(answer, Exception):
@@ -120,8 +116,11 @@ class World:
         new = not noted.exists() or noted.read_bytes() != get_md5sum(source, "t").encode()
         return bool(executable_script(source, conf) and (new or conf["run_stale_examples"]))
 
-    def answer(self, place: Path, job: Any) -> Any:
+    def answer(self, job: Any) -> Any:
         """Run the script and end whatever is left of it; return page and messages, an error, or why there is neither."""
+        place = Path(tempfile.mkdtemp(dir=self.folder))
+        (place / "tmp").mkdir()
+        (place / "tmp" / "mlx").symlink_to(self.kernels)
         _load_matplotlib(job[3])
         reader, writer = multiprocessing.Pipe(duplex=False)
         with reader, writer:
@@ -136,6 +135,7 @@ class World:
                 process.kill()  # it may have no group yet
                 end_processes(process.pid or 0, place)
                 process.join()
+                shutil.rmtree(place, ignore_errors=True)
         if answer is None and (late or process.exitcode):
             return Finished(process.exitcode or 0, late, "", self.limit_s).reason
         return answer or f"{ENDED} (exit status 0)"
